@@ -1,0 +1,30 @@
+# The only place that knows how to set a machine up. `make` alone lists what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+.PHONY: demo
+demo: ## The whole service on this machine: droplets, site.yml, ten requests. V=1 shows all output
+	@scripts/demo
+
+.PHONY: test
+test: ## Every check of the project
+	@scripts/setup test
+	@.venv/bin/python scripts/run_checks.py
+
+.PHONY: quick
+quick: ## The checks that need no droplets
+	@scripts/setup test
+	@.venv/bin/python scripts/run_checks.py --quick
+
+.PHONY: setup
+setup: ## What the other targets need: packages, .venv, collections
+	@scripts/setup test
+
+.PHONY: clean
+clean: ## Remove everything that make made on this machine, droplets of the lab included
+	@scripts/clean

@@ -1,0 +1,337 @@
+# Copyright (c) 2026, alphacoder
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: the one client of the DigitalOcean API.
+# It raises ApiError and nothing else; who calls it decides how that ends.
+
+from __future__ import annotations
+
+import dataclasses
+import http.client
+import ipaddress
+import json
+import socket
+import ssl
+import time
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from urllib.error import HTTPError, URLError
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from ansible.module_utils.urls import ConnectionError as UrlsConnectionError
+from ansible.module_utils.urls import open_url
+
+Item = dict[str, t.Any]
+
+DEFAULT_URL = "https://api.digitalocean.com/v2"
+TOKEN_VARIABLES = ("DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN", "DO_API_TOKEN")
+URL_VARIABLES = ("DIGITALOCEAN_API_URL",)
+
+# The API's own upper limit, and the longest that a full minute's rate limit can last
+MAX_PAGE_SIZE = 200
+MAX_RATE_LIMIT_WAIT = 60.0
+MAX_BACKOFF = 8.0
+# A listing that keeps changing while it is read is taken as it is after this many attempts
+MAX_LISTINGS = 3
+
+_HINTS = {
+    401: "the token was refused: is api_token complete, and is it still valid?",
+    403: "the token may not do this: give it the scope, or use one that has it",
+    404: "not there: is api_url right? DigitalOcean's own ends in /v2",
+}
+
+
+class ApiError(Exception):
+    """What went wrong and what to do, in one line. status is None if no answer came."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(" ".join(message.split()))
+        self.status = status
+
+
+@dataclasses.dataclass
+class _Answer:
+    status: int
+    headers: t.Mapping[str, str]
+    body: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Client:
+    token: str = dataclasses.field(repr=False)
+    url: str = DEFAULT_URL
+    timeout: float = 30.0
+    retries: int = 4
+    validate_certs: bool = True
+    sleep: t.Callable[[float], None] = dataclasses.field(default=time.sleep, repr=False)
+    now: t.Callable[[], float] = dataclasses.field(default=time.time, repr=False)
+
+    def __post_init__(self) -> None:
+        _check_token(self.token)
+        _check_url(self.url)
+
+    def get(self, path: str, query: t.Mapping[str, t.Any] | None = None) -> Item:
+        return self._request("GET", path, query=query)
+
+    def post(self, path: str, body: Item, *, idempotent: bool = False) -> Item:
+        """With idempotent the request is sent again after a failure that leaves open whether it was carried out."""
+        return self._request("POST", path, body=body, idempotent=idempotent)
+
+    def delete(self, path: str) -> bool:
+        """False if it was gone already."""
+        try:
+            self._request("DELETE", path)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return False
+        return True
+
+    def list(
+        self,
+        path: str,
+        key: str,
+        query: t.Mapping[str, t.Any] | None = None,
+        *,
+        identity: str = "id",
+        page_size: int = MAX_PAGE_SIZE,
+        workers: int = 1,
+    ) -> list[Item]:
+        """Every item of a paged list, each once."""
+        found: dict[t.Any, Item] = {}
+        base = {**(query or {}), "per_page": page_size}
+        for attempt in range(MAX_LISTINGS):
+            # Pages move while they are read if an item comes or goes. One after the other leaves the least time for it.
+            pages = self._pages(path, key, base, workers if attempt == 0 else 1)
+            listing = {item.get(identity): item for page in pages for item in page[key]}
+            totals = {_total(page) for page in pages}
+            if totals == {None} or totals == {len(listing)}:
+                return list(listing.values())
+            found.update(listing)
+        return list(found.values())
+
+    def _pages(self, path: str, key: str, query: Item, workers: int) -> list[Item]:
+        pages = [self._page(path, key, {**query, "page": 1})]
+        total, size = _total(pages[0]), len(pages[0][key])
+        if total is not None and size and workers > 1:
+            numbers = range(2, -(-total // size) + 1)
+            with ThreadPoolExecutor(max_workers=workers) as pool:
+                pages += pool.map(lambda number: self._page(path, key, {**query, "page": number}), numbers)
+        seen = [query]
+        while (following := _next_query(pages[-1])) and following not in seen:
+            seen.append(following)
+            # Whether `next` repeats the filters is not stated, so ours stay where it is silent
+            pages.append(self._page(path, key, {**query, **following}))
+        return pages
+
+    def _page(self, path: str, key: str, query: Item) -> Item:
+        page = self.get(path, query)
+        items = page.get(key)
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise self._error("GET", path, f"the answer holds no list of {key}: is api_url right?", 200)
+        return page
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: t.Mapping[str, t.Any] | None = None,
+        body: Item | None = None,
+        idempotent: bool | None = None,
+    ) -> Item:
+        may_repeat = method != "POST" if idempotent is None else idempotent
+        attempt = 0
+        while True:
+            pause = min(MAX_BACKOFF, 0.5 * 2**attempt)
+            try:
+                answer = self._send(method, path, query, body)
+            except ApiError:
+                if not may_repeat or attempt >= self.retries:
+                    raise
+            else:
+                if answer.status < 400:
+                    return self._parse(method, path, answer)
+                if answer.status == 429:
+                    # Nothing was carried out, so any method may go again
+                    pause = self._rate_limit_wait(answer.headers, pause)
+                    may_wait = pause <= MAX_RATE_LIMIT_WAIT
+                else:
+                    may_wait = may_repeat and answer.status >= 500
+                if not may_wait or attempt >= self.retries:
+                    raise self._refusal(method, path, answer, pause)
+            self.sleep(pause)
+            attempt += 1
+
+    def _send(self, method: str, path: str, query: t.Mapping[str, t.Any] | None, body: Item | None) -> _Answer:
+        url = self.url.rstrip("/") + path + ("?" + urlencode(query) if query else "")
+        headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            with open_url(
+                url,
+                method=method,
+                headers=headers,
+                data=None if body is None else json.dumps(body).encode(),
+                timeout=self.timeout,
+                validate_certs=self.validate_certs,
+                http_agent="alphacoder.scaleout",
+                # Each of these could carry the token to somebody else
+                follow_redirects="none",
+                use_netrc=False,
+                use_proxy=urlsplit(url).scheme == "https",
+            ) as response:
+                return _Answer(response.status, response.headers, response.read())
+        except HTTPError as error:
+            with error:
+                return _Answer(error.code, error.headers, _read_quietly(error))
+        except (OSError, http.client.HTTPException, UrlsConnectionError) as error:
+            raise self._error(method, path, self._no_answer(error)) from None
+
+    def _no_answer(self, error: Exception) -> str:
+        where = urlsplit(self.url).netloc
+        reason = error.reason if isinstance(error, URLError) else error
+        if isinstance(reason, TimeoutError):
+            return f"no answer from {where} within {self.timeout:g} s: is it reachable, or does it need a longer timeout?"
+        if isinstance(reason, socket.gaierror):
+            return f"the host name in {where} is unknown: is api_url right, and does this machine have DNS?"
+        if isinstance(reason, ConnectionRefusedError):
+            return f"{where} refused the connection: is api_url right, and is something listening there?"
+        if isinstance(reason, ssl.SSLError):
+            return f"no trust in the certificate of {where}: {reason}"
+        return f"no answer from {where}: {reason or type(reason).__name__}"
+
+    def _parse(self, method: str, path: str, answer: _Answer) -> Item:
+        if answer.status == 204 or not answer.body.strip():
+            return {}
+        try:
+            parsed = json.loads(answer.body)
+        except ValueError:
+            raise self._error(
+                method, path, "the answer is not JSON: is api_url right, or is a proxy answering?", answer.status
+            ) from None
+        if not isinstance(parsed, dict):
+            raise self._error(method, path, "the answer is JSON, but no object: is api_url right?", answer.status)
+        return parsed
+
+    def _rate_limit_wait(self, headers: t.Mapping[str, str], otherwise: float) -> float:
+        # Only the limit for a minute sends retry-after; the one for an hour says when the oldest request expires
+        after = _number(headers.get("retry-after"))
+        if after is not None:
+            return max(after, 0.0)
+        reset = _number(headers.get("ratelimit-reset"))
+        if reset is not None:
+            return max(reset - self.now(), otherwise)
+        return otherwise
+
+    def _refusal(self, method: str, path: str, answer: _Answer, pause: float) -> ApiError:
+        try:
+            parsed = json.loads(answer.body)
+        except ValueError:
+            parsed = {}
+        said = (parsed.get("message") or parsed.get("error") or "") if isinstance(parsed, dict) else ""
+        parts = [f"status {answer.status}"]
+        if answer.status == 429:
+            parts.append(f"rate limit reached: try again in {pause:.0f} s")
+        elif answer.status in _HINTS:
+            parts.append(_HINTS[answer.status])
+        elif answer.status < 400 or answer.status >= 500:
+            parts.append("the server's trouble, not yours: try again later")
+        if said:
+            parts.append(f"the API says: {said}")
+        return self._error(method, path, "; ".join(parts), answer.status)
+
+    def _error(self, method: str, path: str, text: str, status: int | None = None) -> ApiError:
+        # A server may echo what it was sent
+        return ApiError(f"DigitalOcean API, {method} {path}: {text}".replace(self.token, "***"), status)
+
+
+def droplet_facts(droplet: Item, reserved: t.Container[str] = ()) -> Item:
+    """What the collection needs of a droplet, under its own names; addresses are None until there are some."""
+    networks = droplet.get("networks") or {}
+    v4, v6 = networks.get("v4") or [], networks.get("v6") or []
+    image = droplet.get("image") or {}
+    return {
+        "id": droplet["id"],
+        "name": droplet.get("name") or str(droplet["id"]),
+        "status": droplet.get("status"),
+        "region": (droplet.get("region") or {}).get("slug"),
+        "size": droplet.get("size_slug") or (droplet.get("size") or {}).get("slug"),
+        "image": image.get("slug") or image.get("id"),
+        "tags": droplet.get("tags") or [],
+        "vpc_uuid": droplet.get("vpc_uuid"),
+        "public_ipv4": _address(v4, "public", reserved),
+        "private_ipv4": _address(v4, "private"),
+        "public_ipv6": _address(v6, "public"),
+        "created_at": droplet.get("created_at"),
+    }
+
+
+def public_ipv4s(droplet: Item) -> list[str]:
+    networks = droplet.get("networks") or {}
+    return [entry["ip_address"] for entry in networks.get("v4") or [] if entry.get("type") == "public"]
+
+
+def _address(entries: list[Item], kind: str, without: t.Container[str] = ()) -> str | None:
+    # The order of entries is not promised: the private one may come first
+    for entry in entries:
+        if entry.get("type") == kind and entry.get("ip_address") and entry["ip_address"] not in without:
+            return str(entry["ip_address"])
+    return None
+
+
+def _check_token(token: str) -> None:
+    if not token or not token.strip():
+        raise ApiError(
+            "No DigitalOcean API token: set the environment variable "
+            f"{TOKEN_VARIABLES[0]} (or {' or '.join(TOKEN_VARIABLES[1:])}), or the option api_token."
+        )
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise ApiError("The DigitalOcean API token holds a space, a line break or another character that no token has.")
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or parts.username or parts.query or parts.fragment:
+        raise ApiError(f"api_url must be like {DEFAULT_URL}: a scheme, a host and a path, and nothing else.")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise ApiError(f"api_url is plain HTTP to {host}, which would send the token readable: use https.")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text is not None else None
+    except ValueError:
+        return None
+
+
+def _total(page: Item) -> int | None:
+    total = (page.get("meta") or {}).get("total")
+    return total if isinstance(total, int) else None
+
+
+def _next_query(page: Item) -> dict[str, str] | None:
+    # All three are seen where there is one page: no links, links: {}, links: {pages: {}}
+    following = ((page.get("links") or {}).get("pages") or {}).get("next")
+    # Only its query counts: the token goes to api_url and nowhere else
+    return dict(parse_qsl(urlsplit(following).query)) if following else None
+
+
+def _read_quietly(response: HTTPError) -> bytes:
+    try:
+        return response.read()
+    except (OSError, http.client.HTTPException):
+        return b""

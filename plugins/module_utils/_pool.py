@@ -1,0 +1,160 @@
+# Copyright (c) 2026, alphacoder
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: desired and actual droplets -> a plan. Pure: no network, no clock, no Ansible.
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+
+Droplet = dict[str, t.Any]
+
+# The API allows dots in a droplet's name but not in a tag, and the pool's name becomes both
+_POOL_NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?")
+_TAG = re.compile(r"[a-zA-Z0-9_:-]{1,255}")
+_MAX_POOL_NAME = 200
+
+
+class PoolError(Exception):
+    """What is asked for cannot be, and why, in one line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Desired:
+    name: str
+    count: int
+    tags: tuple[str, ...] = ()
+    size: str | None = None
+    region: str | None = None
+    image: str | None = None
+    vpc_uuid: str | None = None
+
+    @property
+    def own_tag(self) -> str:
+        return f"pool:{self.name}"
+
+    @property
+    def all_tags(self) -> list[str]:
+        return list({tag.casefold(): tag for tag in (self.own_tag, *self.tags)}.values())
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    create: list[str]
+    remove: list[Droplet]
+    keep: list[Droplet]
+    # tag -> ids of droplets that lack it
+    add_tags: dict[str, list[int]]
+    warnings: list[str]
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.create or self.remove or self.add_tags)
+
+
+def check(desired: Desired) -> None:
+    if not _POOL_NAME.fullmatch(desired.name) or len(desired.name) > _MAX_POOL_NAME:
+        raise PoolError(
+            f"name {desired.name!r} must be at most {_MAX_POOL_NAME} letters, digits and hyphens, and begin and end "
+            "with a letter or digit: droplets and a tag are named after it."
+        )
+    if desired.count < 0:
+        raise PoolError(f"count is {desired.count}, but a pool has 0 droplets or more.")
+    wrong = [tag for tag in desired.tags if not _TAG.fullmatch(tag)]
+    if wrong:
+        raise PoolError(
+            f"tags may hold letters, digits, colons, hyphens and underscores, at most 255 of them: {', '.join(wrong)}"
+        )
+
+
+def number(desired: Desired, droplet: Droplet) -> int | None:
+    """The n of <name>-<n>, or None if the droplet is not the pool's."""
+    match = re.fullmatch(re.escape(desired.name) + r"-([1-9][0-9]*)", droplet["name"], re.IGNORECASE)
+    return int(match[1]) if match and has_tag(droplet, desired.own_tag) else None
+
+
+def has_tag(droplet: Droplet, tag: str) -> bool:
+    # The API keeps the capitals of whoever used a tag first
+    return tag.casefold() in (one.casefold() for one in droplet["tags"])
+
+
+def members(desired: Desired, droplets: t.Iterable[Droplet]) -> list[Droplet]:
+    """The pool's droplets in the order of their numbers."""
+    numbered = [(n, droplet["id"], droplet) for droplet in droplets if (n := number(desired, droplet)) is not None]
+    return [droplet for _n, _id, droplet in sorted(numbered, key=lambda entry: entry[:2])]
+
+
+def plan(desired: Desired, droplets: t.Iterable[Droplet], max_removals: int | None = None) -> Plan:
+    """max_removals None is no limit. Raises PoolError if the plan would go beyond it."""
+    actual = members(desired, droplets)
+    # The second droplet of one name goes before any that is the only one of its name
+    seen: set[int | None] = set()
+    ranked = []
+    for droplet in actual:
+        n = number(desired, droplet)
+        ranked.append((n in seen, n or 0, droplet["id"], droplet))
+        seen.add(n)
+    ranked.sort(key=lambda entry: entry[:3], reverse=True)
+
+    surplus = max(0, len(actual) - desired.count)
+    remove = [entry[3] for entry in ranked[:surplus]]
+    if max_removals is not None and surplus > max_removals:
+        raise PoolError(
+            f"Pool {desired.name} has {len(actual)} droplets and should have {desired.count}, which removes {surplus} "
+            f"({', '.join(droplet['name'] for droplet in remove)}), but max_removals is {max_removals}. Nothing was "
+            f"removed. If you mean it, set max_removals to {surplus}, or lower count step by step."
+        )
+    removed = {droplet["id"] for droplet in remove}
+    keep = [droplet for droplet in actual if droplet["id"] not in removed]
+    add_tags = {tag: [droplet["id"] for droplet in keep if not has_tag(droplet, tag)] for tag in desired.all_tags}
+    return Plan(
+        create=_free_names(desired, seen, desired.count - len(actual)),
+        remove=remove,
+        keep=keep,
+        add_tags={tag: ids for tag, ids in add_tags.items() if ids},
+        warnings=_warnings(desired, keep),
+    )
+
+
+def _free_names(desired: Desired, taken: t.Container[int | None], missing: int) -> list[str]:
+    names: list[str] = []
+    n = 1
+    while len(names) < missing:
+        if n not in taken:
+            names.append(f"{desired.name}-{n}")
+        n += 1
+    return names
+
+
+def _warnings(desired: Desired, keep: list[Droplet]) -> list[str]:
+    found = []
+    names = [droplet["name"] for droplet in keep]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        found.append(f"More than one droplet of pool {desired.name} is called {', '.join(twice)}.")
+    for field in ("size", "region", "image", "vpc_uuid"):
+        wanted = getattr(desired, field)
+        differing = [
+            f"{droplet['name']} ({droplet[field]})" for droplet in keep if _differs(field, wanted, droplet[field])
+        ]
+        if differing:
+            found.append(
+                f"The {field} of pool {desired.name} is now {wanted}, but stays as it is on {', '.join(differing)}: "
+                "it holds for new droplets only. Remove a droplet and let it be made again to change it."
+            )
+    return found
+
+
+def _differs(field: str, wanted: str | None, actual: t.Any) -> bool:
+    if wanted is None or actual is None:
+        return False
+    if field == "region":
+        # A prefix such as nyc lets DigitalOcean choose
+        return not str(actual).startswith(wanted)
+    if field == "image" and wanted.isdigit() != str(actual).isdigit():
+        # An image loses its slug when a newer one takes it over: a slug and an id can't be compared
+        return False
+    return str(actual) != wanted
