@@ -10,9 +10,10 @@ class ModuleDocFragment:
 options:
   api_token:
     description:
-      - The DigitalOcean API token. It needs the scopes to read, create, delete and tag droplets, and to read SSH keys.
-      - If not set, the first of the environment variables E(DIGITALOCEAN_TOKEN), E(DIGITALOCEAN_ACCESS_TOKEN) and
-        E(DO_API_TOKEN) that is there.
+      - The DigitalOcean API token. It needs the scopes to read, create, delete and tag droplets, and to
+        read SSH keys.
+      - If not set, the first of the environment variables E(DIGITALOCEAN_TOKEN),
+        E(DIGITALOCEAN_ACCESS_TOKEN) and E(DO_API_TOKEN) that is there.
     type: str
   api_url:
     description:
@@ -26,8 +27,9 @@ options:
     default: 30
   retries:
     description:
-      - How often a request is sent again after an answer that says to come back later, a failure of the server or of
-        the connection. The pauses grow from half a second to 8 seconds; the API may ask for up to 60 seconds itself.
+      - How often a request is sent again after an answer that says to come back later, a failure of the
+        server or of the connection. The pauses grow from half a second to 8 seconds; the API may ask for up
+        to 60 seconds itself.
       - A request that creates droplets is not sent again when it is unclear whether it was carried out.
     type: int
     default: 4

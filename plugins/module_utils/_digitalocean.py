@@ -16,6 +16,7 @@ import ssl
 import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
+from email.message import Message
 from urllib.error import HTTPError, URLError
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -36,9 +37,9 @@ MAX_BACKOFF = 8.0
 MAX_LISTINGS = 3
 
 _HINTS = {
-    401: "the token was refused: is api_token complete, and is it still valid?",
-    403: "the token may not do this: give it the scope, or use one that has it",
-    404: "not there: is api_url right? DigitalOcean's own ends in /v2",
+    401: "the token was refused; check that api_token is complete and still valid",
+    403: "the token may not do this; give it the scope, or use one that has it",
+    404: "not there; check api_url, which ends in /v2 at DigitalOcean",
 }
 
 
@@ -53,7 +54,7 @@ class ApiError(Exception):
 @dataclasses.dataclass
 class _Answer:
     status: int
-    headers: t.Mapping[str, str]
+    headers: Message
     body: bytes
 
 
@@ -88,7 +89,7 @@ class Client:
             return False
         return True
 
-    def list(
+    def list_all(
         self,
         path: str,
         key: str,
@@ -102,8 +103,8 @@ class Client:
         found: dict[t.Any, Item] = {}
         base = {**(query or {}), "per_page": page_size}
         for attempt in range(MAX_LISTINGS):
-            # Pages move while they are read if an item comes or goes. One after the other leaves the least time for it.
-            pages = self._pages(path, key, base, workers if attempt == 0 else 1)
+            # Pages move if an item comes or goes while they are read, so a doubtful listing is read in order
+            pages = self._pages(path, key, base, workers if attempt == 0 else 0)
             listing = {item.get(identity): item for page in pages for item in page[key]}
             totals = {_total(page) for page in pages}
             if totals == {None} or totals == {len(listing)}:
@@ -114,7 +115,7 @@ class Client:
     def _pages(self, path: str, key: str, query: Item, workers: int) -> list[Item]:
         pages = [self._page(path, key, {**query, "page": 1})]
         total, size = _total(pages[0]), len(pages[0][key])
-        if total is not None and size and workers > 1:
+        if total is not None and size and workers:
             numbers = range(2, -(-total // size) + 1)
             with ThreadPoolExecutor(max_workers=workers) as pool:
                 pages += pool.map(lambda number: self._page(path, key, {**query, "page": number}), numbers)
@@ -129,7 +130,7 @@ class Client:
         page = self.get(path, query)
         items = page.get(key)
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            raise self._error("GET", path, f"the answer holds no list of {key}: is api_url right?", 200)
+            raise self._error("GET", path, f"the answer holds no list of {key}; check api_url", 200)
         return page
 
     def _request(
@@ -139,26 +140,25 @@ class Client:
         *,
         query: t.Mapping[str, t.Any] | None = None,
         body: Item | None = None,
-        idempotent: bool | None = None,
+        idempotent: bool = True,
     ) -> Item:
-        may_repeat = method != "POST" if idempotent is None else idempotent
         attempt = 0
         while True:
             pause = min(MAX_BACKOFF, 0.5 * 2**attempt)
             try:
                 answer = self._send(method, path, query, body)
             except ApiError:
-                if not may_repeat or attempt >= self.retries:
+                if not idempotent or attempt >= self.retries:
                     raise
             else:
-                if answer.status < 400:
+                if answer.status < 300:
                     return self._parse(method, path, answer)
                 if answer.status == 429:
                     # Nothing was carried out, so any method may go again
                     pause = self._rate_limit_wait(answer.headers, pause)
                     may_wait = pause <= MAX_RATE_LIMIT_WAIT
                 else:
-                    may_wait = may_repeat and answer.status >= 500
+                    may_wait = idempotent and answer.status >= 500
                 if not may_wait or attempt >= self.retries:
                     raise self._refusal(method, path, answer, pause)
             self.sleep(pause)
@@ -194,11 +194,11 @@ class Client:
         where = urlsplit(self.url).netloc
         reason = error.reason if isinstance(error, URLError) else error
         if isinstance(reason, TimeoutError):
-            return f"no answer from {where} within {self.timeout:g} s: is it reachable, or does it need a longer timeout?"
+            return f"no answer from {where} within {self.timeout:g} s; check that it is reachable, or raise timeout"
         if isinstance(reason, socket.gaierror):
-            return f"the host name in {where} is unknown: is api_url right, and does this machine have DNS?"
+            return f"the host name in {where} is unknown; check api_url, and this machine's DNS"
         if isinstance(reason, ConnectionRefusedError):
-            return f"{where} refused the connection: is api_url right, and is something listening there?"
+            return f"{where} refused the connection; check api_url, and what listens there"
         if isinstance(reason, ssl.SSLError):
             return f"no trust in the certificate of {where}: {reason}"
         return f"no answer from {where}: {reason or type(reason).__name__}"
@@ -210,13 +210,16 @@ class Client:
             parsed = json.loads(answer.body)
         except ValueError:
             raise self._error(
-                method, path, "the answer is not JSON: is api_url right, or is a proxy answering?", answer.status
+                method,
+                path,
+                "the answer is not JSON; check api_url, and whether a proxy answers instead",
+                answer.status,
             ) from None
         if not isinstance(parsed, dict):
-            raise self._error(method, path, "the answer is JSON, but no object: is api_url right?", answer.status)
+            raise self._error(method, path, "the answer is JSON, but no object; check api_url", answer.status)
         return parsed
 
-    def _rate_limit_wait(self, headers: t.Mapping[str, str], otherwise: float) -> float:
+    def _rate_limit_wait(self, headers: Message, otherwise: float) -> float:
         # Only the limit for a minute sends retry-after; the one for an hour says when the oldest request expires
         after = _number(headers.get("retry-after"))
         if after is not None:
@@ -232,16 +235,16 @@ class Client:
         except ValueError:
             parsed = {}
         said = (parsed.get("message") or parsed.get("error") or "") if isinstance(parsed, dict) else ""
-        parts = [f"status {answer.status}"]
+        text = f"status {answer.status}" + (f" ({said})" if said else "")
         if answer.status == 429:
-            parts.append(f"rate limit reached: try again in {pause:.0f} s")
+            text += f": rate limit reached, try again in {pause:.0f} s"
         elif answer.status in _HINTS:
-            parts.append(_HINTS[answer.status])
-        elif answer.status < 400 or answer.status >= 500:
-            parts.append("the server's trouble, not yours: try again later")
-        if said:
-            parts.append(f"the API says: {said}")
-        return self._error(method, path, "; ".join(parts), answer.status)
+            text += f": {_HINTS[answer.status]}"
+        elif answer.status < 400:
+            text += ": a redirect, which would take the token elsewhere; check api_url"
+        elif answer.status >= 500:
+            text += ": trouble at the server; try again later"
+        return self._error(method, path, text, answer.status)
 
     def _error(self, method: str, path: str, text: str, status: int | None = None) -> ApiError:
         # A server may echo what it was sent

@@ -89,7 +89,8 @@ def members(desired: Desired, droplets: t.Iterable[Droplet]) -> list[Droplet]:
 
 def plan(desired: Desired, droplets: t.Iterable[Droplet], max_removals: int | None = None) -> Plan:
     """max_removals None is no limit. Raises PoolError if the plan would go beyond it."""
-    actual = members(desired, droplets)
+    tagged = [droplet for droplet in droplets if has_tag(droplet, desired.own_tag)]
+    actual = members(desired, tagged)
     # The second droplet of one name goes before any that is the only one of its name
     seen: set[int | None] = set()
     ranked = []
@@ -115,7 +116,7 @@ def plan(desired: Desired, droplets: t.Iterable[Droplet], max_removals: int | No
         remove=remove,
         keep=keep,
         add_tags={tag: ids for tag, ids in add_tags.items() if ids},
-        warnings=_warnings(desired, keep),
+        warnings=_warnings(desired, keep, [one for one in tagged if one not in actual]),
     )
 
 
@@ -129,8 +130,13 @@ def _free_names(desired: Desired, taken: t.Container[int | None], missing: int) 
     return names
 
 
-def _warnings(desired: Desired, keep: list[Droplet]) -> list[str]:
+def _warnings(desired: Desired, keep: list[Droplet], strangers: list[Droplet]) -> list[str]:
     found = []
+    if strangers:
+        found.append(
+            f"{', '.join(one['name'] for one in strangers)} has the tag {desired.own_tag}, but no name such as "
+            f"{desired.name}-1, so it is not in the pool and is left alone."
+        )
     names = [droplet["name"] for droplet in keep]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

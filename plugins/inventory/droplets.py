@@ -1,0 +1,443 @@
+# Copyright (c) 2026, alphacoder
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: droplets
+short_description: DigitalOcean droplets as hosts
+version_added: 0.1.0
+author:
+  - alphacoder (@alphacoder)
+description:
+  - Every droplet that the options let through is a host. Its name is the host's name, its tags are the
+    host's groups.
+  - The inventory's file must end in C(droplets.yml), C(droplets.yaml), C(digitalocean.yml) or
+    C(digitalocean.yaml).
+  - Where two droplets have one name, the older (the one with the lower id) is the host of that name, and
+    the other one is called C(<name>-<id>).
+  - An API that can't be read is an error and never an empty inventory. Ansible itself goes on after such an
+    error unless C(any_unparsed_is_failed) is set in the section C([inventory]) of its configuration.
+requirements:
+  - Nothing beside ansible-core and Python 3.11 or later.
+notes:
+  - Droplets with GPUs are not listed, because the API leaves them out.
+extends_documentation_fragment:
+  - ansible.builtin.constructed
+  - ansible.builtin.inventory_cache
+options:
+  plugin:
+    description: Marks the file as one for this plugin.
+    type: str
+    required: true
+    choices:
+      - alphacoder.scaleout.droplets
+  api_token:
+    description:
+      - The DigitalOcean API token; it needs the scope to read droplets, and no other.
+      - May be a template, and so come from a vault, a lookup or an extra variable.
+      - Of the environment variables, E(DIGITALOCEAN_TOKEN) wins over E(DIGITALOCEAN_ACCESS_TOKEN), which
+        wins over E(DO_API_TOKEN).
+    type: str
+    env:
+      # The last one that is set is taken
+      - name: DO_API_TOKEN
+      - name: DIGITALOCEAN_ACCESS_TOKEN
+      - name: DIGITALOCEAN_TOKEN
+  api_url:
+    description:
+      - Where the API is. Plain C(http) is refused unless it goes to this very machine.
+      - May be a template.
+    type: str
+    default: https://api.digitalocean.com/v2
+    env:
+      - name: DIGITALOCEAN_API_URL
+  tag:
+    description:
+      - Only droplets with this tag. The API picks them, so that a large account costs no time.
+      - May be a template.
+    type: str
+  name:
+    description:
+      - Only droplets of this very name, in capitals or not. The API picks them, unless O(tag) is set as
+        well.
+      - May be a template.
+    type: str
+  regions:
+    description: Only droplets in one of these regions, such as V(fra1).
+    type: list
+    elements: str
+    default: []
+  statuses:
+    description: Only droplets in one of these states; V(off) needs quotes in YAML. An empty list lets all through.
+    type: list
+    elements: str
+    choices: [new, active, 'off', archive]
+    default: [active]
+  vpcs:
+    description: Only droplets in one of these VPC networks, by UUID.
+    type: list
+    elements: str
+    default: []
+  filters:
+    description:
+      - Jinja expressions on the hostvars below. A droplet is a host if all of them are true.
+      - They are evaluated here for each droplet; what O(tag), O(name), O(regions), O(statuses) and O(vpcs)
+        can do, they do faster.
+      - An expression that fails is an error, whatever O(strict) says, because it would hide droplets.
+    type: list
+    elements: str
+    default: []
+  connect_with:
+    description:
+      - Which of a droplet's addresses becomes C(ansible_host). V(name) is the droplet's name, for those in
+        your DNS.
+      - V(public_ipv4) is the droplet's own address, also where it has a reserved one as well.
+      - A droplet without the wanted address stays a host, gets no C(ansible_host), and there is a warning.
+        There is none if O(compose) sets C(ansible_host).
+    type: str
+    choices: [public_ipv4, private_ipv4, public_ipv6, name]
+    default: public_ipv4
+  hostvars_prefix:
+    description: Goes before the name of each hostvar.
+    type: str
+    default: do_
+  attributes:
+    description:
+      - Fields of the API's droplet to have as hostvars too, as the API gives them; for example V(features)
+        or V(vcpus).
+      - A field that a droplet does not have is V(none).
+    type: list
+    elements: str
+    default: []
+  group_by:
+    description:
+      - What groups are made of. V(tag) makes a group of each tag, so that C(pool:app) becomes the group
+        C(pool_app).
+      - Characters that no group name can hold become underscores.
+    type: list
+    elements: str
+    choices: [tag, region, size, image, vpc, status]
+    default: [tag, region]
+  group_prefix:
+    description: Goes before the name of each group that O(group_by) makes.
+    type: str
+    default: ''
+  timeout:
+    description: How many seconds to wait for the API to answer one request.
+    type: int
+    default: 30
+  retries:
+    description:
+      - How often a request is sent again after an answer that says to come back later, a failure of the
+        server or of the connection. The pauses grow from half a second to 8 seconds; the API may ask for up
+        to 60 seconds itself.
+    type: int
+    default: 4
+  page_size:
+    description: How many droplets to ask for at once, 1 to 200.
+    type: int
+    default: 200
+  workers:
+    description: How many pages to ask for at the same time.
+    type: int
+    default: 4
+"""
+
+EXAMPLES = r"""
+# The token is in the environment: export DIGITALOCEAN_TOKEN=...
+
+# inventory/digitalocean.yml: everything with the tag scaleout, a group for each of its other tags
+plugin: alphacoder.scaleout.droplets
+tag: scaleout
+
+---
+# Over the private network, from a host in the same VPC network
+plugin: alphacoder.scaleout.droplets
+tag: scaleout
+connect_with: private_ipv4
+vpcs:
+  - 5a4981aa-9653-4bd1-bef5-d6bff52042e4
+
+---
+# Two regions, groups such as region_fra1 and size_s_1vcpu_1gb, the API's answer kept for ten minutes
+plugin: alphacoder.scaleout.droplets
+regions: [fra1, ams3]
+group_by: []
+keyed_groups:
+  - key: do_region
+    prefix: region
+  - key: do_size
+    prefix: size
+cache: true
+cache_plugin: ansible.builtin.jsonfile
+cache_connection: ~/.cache/ansible/droplets
+cache_timeout: 600
+
+---
+# The token from a vault, a filter, and one's own hostvars
+plugin: alphacoder.scaleout.droplets
+api_token: "{{ lookup('ansible.builtin.file', 'token.vault') }}"
+filters:
+  - "'production' in do_tags"
+  - do_name is not match('build-')
+attributes: [vcpus, memory]
+compose:
+  private_address: do_private_ipv4
+  ansible_host: do_private_ipv4 or do_public_ipv4
+  worker_processes: do_vcpus * 2
+
+# Hostvars, with the default hostvars_prefix; an address is none if the droplet has no such address:
+#
+# do_id               3164494
+# do_name             app-1
+# do_status           active
+# do_region           fra1
+# do_size             s-1vcpu-1gb
+# do_image            debian-13-x64, or the id of an image without a slug
+# do_tags             [scaleout, app, "pool:app"]
+# do_vpc_uuid         5a4981aa-9653-4bd1-bef5-d6bff52042e4
+# do_public_ipv4      203.0.113.10
+# do_private_ipv4     10.114.0.2
+# do_public_ipv6      2001:db8::10
+# do_reserved_ipv4    203.0.113.99
+# do_created_at       2026-07-21T16:38:02Z
+"""
+
+import hashlib
+import re
+import typing as t
+
+from ansible.errors import AnsibleError, AnsibleParserError
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+from ansible_collections.alphacoder.scaleout.plugins.module_utils._digitalocean import (
+    MAX_PAGE_SIZE,
+    ApiError,
+    Client,
+    droplet_facts,
+    public_ipv4s,
+)
+
+try:
+    # Where this is there (ansible-core 2.19), what is not marked as trusted is never a template
+    from ansible.template import trust_as_template  # pylint: disable=unused-import  # noqa: F401
+
+    def _untrusted(value: t.Any) -> t.Any:
+        return value
+
+except ImportError:
+    from ansible.utils.unsafe_proxy import wrap_var
+
+    def _untrusted(value: t.Any) -> t.Any:
+        # Only what could be a template, because ansible-inventory shows the mark
+        if isinstance(value, str):
+            return wrap_var(value) if "{" in value else value
+        if isinstance(value, dict):
+            return {key: _untrusted(one) for key, one in value.items()}
+        return [_untrusted(one) for one in value] if isinstance(value, list) else value
+
+
+if t.TYPE_CHECKING:
+    from ansible.inventory.data import InventoryData
+    from ansible.parsing.dataloader import DataLoader
+
+Item = dict[str, t.Any]
+
+_FILE_NAMES = ("droplets.yml", "droplets.yaml", "digitalocean.yml", "digitalocean.yaml")
+
+
+class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: ignore[misc]
+    NAME = "alphacoder.scaleout.droplets"
+
+    def verify_file(self, path: str) -> bool:
+        return bool(super().verify_file(path)) and path.endswith(_FILE_NAMES)
+
+    def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
+        super().parse(inventory, loader, path, cache)
+        self._read_config_data(path)
+        try:
+            answer = self._read(path, cache)
+        except ApiError as error:
+            raise AnsibleParserError(str(error)) from None
+        hosts = self._host_names(self._filter(answer))
+        if not hosts:
+            self.display.warning(self._nothing_found())
+        for name, (droplet, hostvars) in hosts.items():
+            self._add(name, droplet, hostvars)
+        self._warn_unreachable(hosts)
+
+    def _read(self, path: str, may_use_cache: bool) -> Item:
+        """The API's raw answer: options on what to make of it can change while it is cached."""
+        client = self._client()
+        filters = self._api_filters()
+        if not self.get_option("cache"):
+            return self._fetch(client, filters)
+        key = self.get_cache_key(path) + "_" + _digest(client.url, client.token, *sorted(filters.items()))
+        if may_use_cache:
+            try:
+                return t.cast(Item, self._cache[key])
+            except KeyError:
+                pass
+        answer = self._fetch(client, filters)
+        self._cache[key] = answer
+        return answer
+
+    def _client(self) -> Client:
+        page_size, workers = self.get_option("page_size"), self.get_option("workers")
+        if not 1 <= page_size <= MAX_PAGE_SIZE:
+            raise AnsibleParserError(f"page_size is {page_size}, but the API takes 1 to {MAX_PAGE_SIZE}.")
+        if workers < 1:
+            raise AnsibleParserError(f"workers is {workers}, but it takes at least 1.")
+        return Client(
+            token=self._text("api_token"),
+            url=self._text("api_url"),
+            timeout=self.get_option("timeout"),
+            retries=self.get_option("retries"),
+        )
+
+    def _text(self, option: str) -> str:
+        self.templar.available_variables = self._vars
+        try:
+            value = self.templar.template(self.get_option(option))
+        except AnsibleError as error:
+            raise AnsibleParserError(f"The option {option} is a template that fails: {error.message}") from None
+        return "" if value is None else str(value).strip()
+
+    def _api_filters(self) -> dict[str, str]:
+        # The API takes one of them, not both
+        for option, parameter in (("tag", "tag_name"), ("name", "name")):
+            if self._text(option):
+                return {parameter: self._text(option)}
+        return {}
+
+    def _fetch(self, client: Client, filters: dict[str, str]) -> Item:
+        droplets = client.list_all(
+            "/droplets",
+            "droplets",
+            filters,
+            page_size=self.get_option("page_size"),
+            workers=self.get_option("workers"),
+        )
+        reserved = []
+        # Only the list of reserved addresses tells which of two public ones is the droplet's own
+        if any(len(public_ipv4s(droplet)) > 1 for droplet in droplets):
+            reserved = client.list_all("/reserved_ips", "reserved_ips", identity="ip")
+        return {"droplets": droplets, "reserved_ipv4": [entry["ip"] for entry in reserved]}
+
+    def _filter(self, answer: Item) -> list[tuple[Item, Item]]:
+        reserved = frozenset(answer["reserved_ipv4"])
+        name = self._text("name").casefold()
+        allowed = [
+            (field, self.get_option(option))
+            for field, option in (("region", "regions"), ("status", "statuses"), ("vpc_uuid", "vpcs"))
+            if self.get_option(option)
+        ]
+        filters = self.get_option("filters")
+        kept = []
+        for raw in answer["droplets"]:
+            droplet = droplet_facts(raw, reserved)
+            if name and droplet["name"].casefold() != name:
+                continue
+            if any(droplet[field] not in values for field, values in allowed):
+                continue
+            hostvars = self._hostvars(raw, droplet, reserved)
+            if all(self._is_true(expression, hostvars, droplet["name"]) for expression in filters):
+                kept.append((droplet, hostvars))
+        return kept
+
+    def _hostvars(self, raw: Item, droplet: Item, reserved: t.Container[str]) -> Item:
+        also = {field: raw.get(field) for field in self.get_option("attributes")}
+        taken = [address for address in public_ipv4s(raw) if address in reserved]
+        if taken:
+            also["reserved_ipv4"] = taken[0]
+        prefix = self.get_option("hostvars_prefix")
+        return {f"{prefix}{field}": _untrusted(value) for field, value in {**also, **droplet}.items()}
+
+    def _is_true(self, expression: str, hostvars: Item, name: str) -> bool:
+        try:
+            result = self._compose(expression, hostvars)
+        except Exception as error:
+            text = " ".join(str(error).split())
+            raise AnsibleParserError(f"The filter {expression!r} fails for droplet {name}: {text}") from None
+        return bool(boolean(result, strict=False)) if isinstance(result, str) else bool(result)
+
+    def _host_names(self, droplets: list[tuple[Item, Item]]) -> dict[str, tuple[Item, Item]]:
+        """Host names, each for one droplet, and the same ones each time, in an order that people expect."""
+        by_name: dict[str, list[tuple[Item, Item]]] = {}
+        for entry in sorted(droplets, key=lambda entry: entry[0]["id"]):
+            by_name.setdefault(entry[0]["name"], []).append(entry)
+        hosts = {name: entries[0] for name, entries in by_name.items()}
+        for name, entries in by_name.items():
+            others = []
+            for entry in entries[1:]:
+                other = f"{name}-{entry[0]['id']}"
+                while other in hosts:
+                    other += f"-{entry[0]['id']}"
+                hosts[other] = entry
+                others.append(other)
+            if others:
+                self.display.warning(
+                    f"{len(entries)} droplets are called {name}: {name} is the one with id {entries[0][0]['id']}, "
+                    f"and there is {', '.join(others)}."
+                )
+        return dict(sorted(hosts.items(), key=lambda host: _natural(host[0])))
+
+    def _add(self, name: str, droplet: Item, hostvars: Item) -> None:
+        self.inventory.add_host(name)
+        address = droplet[self.get_option("connect_with")]
+        if address:
+            hostvars = {**hostvars, "ansible_host": _untrusted(address)}
+        for variable, value in hostvars.items():
+            self.inventory.set_variable(name, variable, value)
+        for group in self._groups(droplet):
+            self.inventory.add_child(self.inventory.add_group(group), name)
+
+        compose, groups, keyed_groups = (self.get_option(o) for o in ("compose", "groups", "keyed_groups"))
+        strict = self.get_option("strict")
+        if compose:
+            self._set_composite_vars(compose, hostvars, name, strict=strict)
+        if groups:
+            self._add_host_to_composed_groups(groups, hostvars, name, strict=strict)
+        if keyed_groups:
+            self._add_host_to_keyed_groups(keyed_groups, hostvars, name, strict=strict)
+
+    def _groups(self, droplet: Item) -> t.Iterator[str]:
+        prefix = self.get_option("group_prefix")
+        for kind in self.get_option("group_by"):
+            field = {"tag": "tags", "vpc": "vpc_uuid"}.get(kind, kind)
+            values = droplet[field] if kind == "tag" else [droplet[field]]
+            for value in values:
+                if value is not None:
+                    yield self._sanitize_group_name(f"{prefix}{value}")
+
+    def _warn_unreachable(self, hosts: dict[str, tuple[Item, Item]]) -> None:
+        wanted = self.get_option("connect_with")
+        without = [name for name, (droplet, _hostvars) in hosts.items() if not droplet[wanted]]
+        if without and "ansible_host" not in self.get_option("compose"):
+            self.display.warning(
+                f"No ansible_host, because there is no {wanted}: {', '.join(without)}. Set connect_with to an address "
+                "that they have, or ansible_host by compose."
+            )
+
+    def _nothing_found(self) -> str:
+        statuses, tag = self.get_option("statuses"), self._text("tag")
+        state = f"{' or '.join(statuses)} " if statuses else ""
+        wanted = f" with tag {tag!r}" if tag else ""
+        narrowed = [option for option in ("name", "regions", "vpcs", "filters") if self.get_option(option)]
+        also = f" that {', '.join(narrowed)} let through" if narrowed else ""
+        return (
+            f"There is no {state}droplet{wanted}{also}: create some with playbooks/provision.yml, "
+            "or correct the options of this inventory."
+        )
+
+
+def _digest(*parts: t.Any) -> str:
+    # The token is part of it, as another account has other droplets; it can't be found out from a hash this short
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """app-2 before app-10."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"([0-9]+)", name)]

@@ -1,0 +1,480 @@
+# Copyright (c) 2026, alphacoder
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible.module_utils import basic
+from ansible_collections.alphacoder.scaleout.plugins.modules import droplet_pool
+from fake_api import TOKEN, FakeApi, Reply, SshListener, droplet, error, networks
+
+COLLECTIONS = Path(droplet_pool.__file__).parents[5]
+KEYS = {"changed", "created", "droplets", "removed"}
+
+
+class Pool:
+    """Runs the module as Ansible does, with its arguments as JSON and its result from what it prints."""
+
+    def __init__(self, api: FakeApi, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.api, self.patch, self.capsys = api, patch, capsys
+        self.warnings: list[str] = []
+        patch.setattr(basic.AnsibleModule, "warn", lambda _self, text, **more: self.warnings.append(text))
+        patch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
+        patch.setattr(droplet_pool, "POLL_SECONDS", 0.02)
+
+    def run(self, *, check: bool = False, diff: bool = False, **options: t.Any) -> dict[str, t.Any]:
+        given = {
+            "name": "app",
+            "size": "s-1vcpu-1gb",
+            "region": "fra1",
+            "api_token": TOKEN,
+            "api_url": self.api.url,
+            "retries": 0,
+            "wait_timeout": 10,
+            **options,
+        }
+        arguments = {name: value for name, value in given.items() if value is not None}
+        arguments.update(_ansible_check_mode=check, _ansible_diff=diff)
+        self.patch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode())
+        with pytest.raises(SystemExit):
+            droplet_pool.main()
+        printed = self.capsys.readouterr().out
+        assert TOKEN not in printed
+        return t.cast("dict[str, t.Any]", json.loads(printed))
+
+    def ok(self, **options: t.Any) -> dict[str, t.Any]:
+        result = self.run(**options)
+        assert not result.get("failed"), result["msg"]
+        assert set(result) >= KEYS
+        return result
+
+    def fails(self, text: str, **options: t.Any) -> dict[str, t.Any]:
+        result = self.run(**options)
+        assert result["failed"]
+        assert text in result["msg"]
+        assert "\n" not in result["msg"]
+        assert "exception" not in result or "Traceback" not in str(result["exception"])
+        return result
+
+
+@pytest.fixture
+def ssh(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[SshListener]:
+    listener = SshListener()
+    monkeypatch.setattr(droplet_pool, "SSH_PORT", listener.port)
+    yield listener
+    listener.close()
+
+
+@pytest.fixture
+def pool(api: FakeApi, ssh: SshListener, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Pool:
+    return Pool(api, monkeypatch, capsys)
+
+
+def member(n: int, **changes: t.Any) -> dict[str, t.Any]:
+    here = networks("127.0.0.1", f"10.114.0.{n}")
+    return droplet(n, **{"tags": ["pool:app"], "networks": here, **changes})
+
+
+def names(droplets: list[dict[str, t.Any]]) -> list[str]:
+    return [one["name"] for one in droplets]
+
+
+class TestCreate:
+    def test_and_again(self, api: FakeApi, pool: Pool) -> None:
+        first = pool.ok(count=2, tags=["scaleout"])
+        assert first["changed"]
+        assert first["created"] == ["app-1", "app-2"]
+        assert first["removed"] == []
+        assert first["droplets"] == [
+            {
+                "id": n + 100,
+                "name": f"app-{n}",
+                "status": "active",
+                "public_ipv4": "127.0.0.1",
+                "private_ipv4": f"10.114.0.{n + 100}",
+                "tags": ["pool:app", "scaleout"],
+                "region": "fra1",
+                "size": "s-1vcpu-1gb",
+                "image": "debian-13-x64",
+            }
+            for n in (1, 2)
+        ]
+        made = len(api.changes())
+        again = pool.ok(count=2, tags=["scaleout"])
+        assert not again["changed"]
+        assert again["created"] == again["removed"] == []
+        assert again["droplets"] == first["droplets"]
+        assert len(api.changes()) == made
+        assert pool.warnings == []
+
+    def test_what_is_asked_for(self, api: FakeApi, pool: Pool) -> None:
+        api.keys.append({"id": 12, "name": "desktop", "fingerprint": "cc:dd"})
+        pool.ok(count=1, image="123", vpc_uuid="v1", user_data="#cloud-config", monitoring=True, tags=["b", "a"])
+        assert api.calls("POST", "/droplets")[0].body == {
+            "names": ["app-1"],
+            "size": "s-1vcpu-1gb",
+            "region": "fra1",
+            "image": 123,
+            "ssh_keys": [11, 12],
+            "tags": ["pool:app", "b", "a"],
+            "monitoring": True,
+            "vpc_uuid": "v1",
+            "user_data": "#cloud-config",
+        }
+
+    def test_gaps_are_filled(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(2), member(4)]
+        result = pool.ok(count=4)
+        assert result["created"] == ["app-1", "app-3"]
+        assert names(result["droplets"]) == ["app-1", "app-2", "app-3", "app-4"]
+
+    def test_ten_in_a_call(self, api: FakeApi, pool: Pool) -> None:
+        assert len(pool.ok(count=23)["created"]) == 23
+        assert [len(one.body["names"]) for one in api.calls("POST", "/droplets")] == [10, 10, 3]
+
+    def test_a_limit_halfway_says_what_was_made(self, api: FakeApi, pool: Pool) -> None:
+        first = [droplet(n, f"app-{n}", tags=["pool:app"], status="new", networks={}) for n in range(1, 11)]
+        api.replies_to["POST /droplets"] = [
+            Reply(202, {"droplets": first}),
+            error(422, "creating this/these droplet(s) will exceed your droplet limit"),
+        ]
+        result = pool.fails("will exceed your droplet limit", count=12)
+        assert result["changed"]
+        assert result["created"] == [f"app-{n}" for n in range(1, 11)]
+        assert names(result["droplets"]) == result["created"]
+        assert "Created before that: app-1, app-2" in result["msg"]
+
+    def test_an_answer_without_tags(self, api: FakeApi, pool: Pool) -> None:
+        api.replies_to["POST /droplets"] = [Reply(202, {"droplets": [droplet(1, status="new", tags=None)]})]
+        result = pool.ok(count=1, wait=False)
+        assert result["droplets"][0]["tags"] == ["pool:app"]
+
+    def test_an_answer_without_a_droplet(self, api: FakeApi, pool: Pool) -> None:
+        api.replies_to["POST /droplets"] = [Reply(202, {"droplets": [member(1)]})]
+        result = pool.fails("made none for app-2", count=2)
+        assert result["created"] == ["app-1"]
+
+    @pytest.mark.parametrize("reply", [error(504), Reply(202, "<html>")], ids=["504", "no JSON"])
+    def test_an_unclear_create_is_not_repeated(self, api: FakeApi, pool: Pool, reply: Reply) -> None:
+        api.replies_to["POST /droplets"] = [reply]
+        pool.fails("not known whether this made droplets", count=1, retries=3)
+        assert len(api.calls("POST", "/droplets")) == 1
+
+    @pytest.mark.parametrize(("option", "value"), [("size", None), ("region", None), ("size", "")])
+    def test_what_it_needs(self, api: FakeApi, pool: Pool, option: str, value: t.Any) -> None:
+        pool.fails(f"Pool app needs new droplets, and for these the option {option}.", count=1, **{option: value})
+        assert api.changes() == []
+
+    def test_size_and_region_are_not_needed_if_nothing_is_created(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(1)]
+        assert not pool.ok(count=1, size=None, region=None)["changed"]
+
+
+class TestKeys:
+    @pytest.mark.parametrize(
+        ("wanted", "sent"),
+        [(["laptop"], [11]), (["12"], [12]), (["cc:dd", "laptop"], [12, 11]), (["both"], [13, 14]), ([], [])],
+    )
+    def test_by_name_id_and_fingerprint(self, api: FakeApi, pool: Pool, wanted: list[str], sent: list[int]) -> None:
+        api.keys += [
+            {"id": 12, "name": "desktop", "fingerprint": "cc:dd"},
+            {"id": 13, "name": "both", "fingerprint": "e"},
+            {"id": 14, "name": "both", "fingerprint": "f"},
+        ]
+        pool.ok(count=1, ssh_keys=wanted)
+        assert api.calls("POST", "/droplets")[0].body["ssh_keys"] == sent
+
+    @pytest.mark.parametrize("check", [False, True])
+    def test_an_unknown_one_lists_what_is_there(self, api: FakeApi, pool: Pool, check: bool) -> None:
+        pool.fails("no SSH key tablet. It has: laptop (11).", count=1, ssh_keys=["laptop", "tablet"], check=check)
+        assert api.changes() == []
+
+    def test_none_in_the_account(self, api: FakeApi, pool: Pool) -> None:
+        api.keys = []
+        pool.fails("nobody could log in", count=1)
+        assert api.changes() == []
+
+    def test_are_not_read_if_nothing_is_created(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(1)]
+        pool.ok(count=1, ssh_keys=["tablet"])
+        assert api.calls("GET", "/account/keys") == []
+
+
+class TestRemove:
+    def test_highest_first(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(n) for n in (1, 10, 2)]
+        result = pool.ok(count=2)
+        assert result["removed"] == ["app-10"]
+        assert names(result["droplets"]) == ["app-1", "app-2"] == sorted(names(api.droplets))
+        assert not pool.ok(count=2)["changed"]
+
+    @pytest.mark.parametrize("check", [False, True])
+    def test_no_more_than_allowed(self, api: FakeApi, pool: Pool, check: bool) -> None:
+        api.droplets = [member(n) for n in (1, 2, 3)]
+        result = pool.fails("removes 2 (app-3, app-2), but max_removals is 1", count=1, check=check)
+        assert not result["changed"]
+        assert len(result["droplets"]) == 3
+        assert api.changes() == []
+
+    def test_more_if_told(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(n) for n in (1, 2, 3)]
+        assert pool.ok(count=0, max_removals=3)["removed"] == ["app-3", "app-2", "app-1"]
+
+    def test_absent_takes_all_of_the_pool_and_no_other(self, api: FakeApi, pool: Pool) -> None:
+        others = [
+            droplet(11, "app-7", tags=["app"]),
+            member(12, name="snowflake"),
+            droplet(13, "application-1", tags=["pool:application"]),
+        ]
+        api.droplets = [member(n) for n in (1, 2, 3)] + others
+        result = pool.ok(state="absent", count=None, size=None, region=None)
+        assert result["removed"] == ["app-3", "app-2", "app-1"]
+        assert result["droplets"] == []
+        assert api.droplets == others
+        assert "snowflake" in pool.warnings[0]
+        assert not pool.ok(state="absent")["changed"]
+
+    def test_one_that_went_by_itself(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(1), member(2)]
+        api.replies_to["DELETE /droplets/2"] = [error(404)]
+        pool.fails("Not gone within wait_timeout, though the API took the request: app-2", count=1, wait_timeout=0)
+
+    def test_a_failure_halfway_says_what_is_gone(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(n) for n in (1, 2, 3)]
+        api.replies_to["DELETE /droplets/2"] = [error(422, "Droplet already has a pending event.")]
+        result = pool.fails("pending event", count=1, max_removals=2)
+        assert result["changed"]
+        assert result["removed"] == ["app-3"]
+        assert names(result["droplets"]) == ["app-1", "app-2"]
+
+
+class TestDrift:
+    def test_missing_tags_are_added(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(1, tags=["pool:app", "mine"]), member(2, tags=["pool:app", "mine", "new"])]
+        result = pool.ok(count=2, tags=["new"])
+        assert result["changed"]
+        assert [one["tags"] for one in result["droplets"]] == [["pool:app", "mine", "new"]] * 2
+        sent = api.calls("POST", "/tags/new/resources")[0].body
+        assert sent == {"resources": [{"resource_id": "1", "resource_type": "droplet"}]}
+        assert not pool.ok(count=2, tags=["new"])["changed"]
+
+    def test_a_tag_is_called_as_the_api_knows_it(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(1)]
+        api.replies_to["POST /tags"] = [Reply(201, {"tag": {"name": "New"}})]
+        pool.ok(count=1, tags=["new"])
+        assert api.droplets[0]["tags"] == ["pool:app", "New"]
+        assert not pool.ok(count=1, tags=["new"])["changed"]
+
+    def test_a_tag_that_is_there_already(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(1)]
+        api.replies_to["POST /tags"] = [error(422, "already exists")]
+        assert pool.ok(count=1, tags=["new"])["changed"]
+
+    def test_tagging_is_sent_again_after_a_failure(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(1)]
+        api.replies_to["POST /tags"] = [error(500)]
+        api.replies_to["POST /tags/new/resources"] = [error(500)]
+        assert pool.ok(count=1, tags=["new"], retries=1)["changed"]
+        assert api.droplets[0]["tags"] == ["pool:app", "new"]
+
+    def test_size_is_a_warning(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(1)]
+        assert not pool.ok(count=1, size="s-9", image="ubuntu-24-04-x64")["changed"]
+        assert "The size of pool app is now s-9" in pool.warnings[0]
+        assert "The image of pool app is now ubuntu-24-04-x64" in pool.warnings[1]
+
+
+class TestCheckAndDiff:
+    def test_growing(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(1, tags=["pool:app"])]
+        planned = pool.ok(count=3, tags=["new"], check=True, diff=True)
+        assert api.changes() == []
+        assert names(planned["droplets"]) == ["app-1"]
+        done = pool.ok(count=3, tags=["new"], diff=True)
+        for key in ("changed", "created", "removed", "diff"):
+            assert planned[key] == done[key]
+        new = {"size": "s-1vcpu-1gb", "region": "fra1", "image": "debian-13-x64", "tags": ["pool:app", "new"]}
+        assert done["diff"] == {
+            "before": {"app-1": {**new, "tags": ["pool:app"]}},
+            "after": {"app-1": new, "app-2": new, "app-3": new},
+        }
+
+    def test_shrinking(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(1), member(2)]
+        planned = pool.ok(count=1, check=True, diff=True)
+        assert api.changes() == []
+        assert planned["changed"]
+        assert planned["removed"] == ["app-2"]
+        done = pool.ok(count=1, diff=True)
+        for key in ("changed", "created", "removed", "droplets", "diff"):
+            assert planned[key] == done[key]
+        assert list(done["diff"]["after"]) == ["app-1"]
+
+    @pytest.mark.parametrize("check", [False, True])
+    def test_nothing_to_do(self, api: FakeApi, pool: Pool, check: bool) -> None:
+        api.droplets = [member(1)]
+        result = pool.ok(count=1, check=check, diff=True)
+        assert not result["changed"]
+        assert result["diff"]["before"] == result["diff"]["after"]
+
+    def test_no_diff_unless_asked_for(self, pool: Pool) -> None:
+        assert "diff" not in pool.ok(count=1)
+
+    def test_check_mode_does_not_wait(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(1, status="new", networks={})]
+        api.polls_until_active = 99
+        assert not pool.ok(count=1, check=True)["changed"]
+
+
+class TestWait:
+    def test_until_listed_active_and_with_an_address(self, api: FakeApi, pool: Pool) -> None:
+        api.polls_until_listed, api.polls_until_active = 3, 6
+        result = pool.ok(count=2)
+        assert [one["public_ipv4"] for one in result["droplets"]] == ["127.0.0.1"] * 2
+        assert api.calls("GET", "/droplets/101")
+        assert not pool.ok(count=2)["changed"]
+
+    def test_not_if_not_wanted(self, api: FakeApi, pool: Pool) -> None:
+        api.polls_until_active = 99
+        result = pool.ok(count=1, wait=False)
+        assert result["droplets"][0]["status"] == "new"
+        assert result["droplets"][0]["public_ipv4"] is None
+
+    def test_for_ssh_to_come_up(
+        self, api: FakeApi, pool: Pool, monkeypatch: pytest.MonkeyPatch, ssh: SshListener
+    ) -> None:
+        # The port is open before the server speaks, as with a socket that systemd holds
+        ssh.banner = b""
+        threading.Timer(0.3, lambda: setattr(ssh, "banner", b"hello\r\nSSH-2.0-x\r\n")).start()
+        assert pool.ok(count=1)["created"] == ["app-1"]
+
+    def test_for_those_that_were_there_before(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(1, status="new", networks={})]
+        api.polls_until_active = 4
+        result = pool.ok(count=1)
+        assert not result["changed"]
+        assert result["droplets"][0]["status"] == "active"
+
+    def test_at_the_private_address_if_there_is_no_other(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(1, networks=networks(None, "127.0.0.1"))]
+        assert not pool.ok(count=1)["changed"]
+
+    def test_says_who_lacks_what(
+        self, api: FakeApi, pool: Pool, monkeypatch: pytest.MonkeyPatch, ssh: SshListener
+    ) -> None:
+        ssh.banner = b"220 mail.example\r\n"
+        api.polls_until_active = 999
+        api.droplets = [
+            member(1),
+            member(2, status="new"),
+            member(3, networks={"v4": []}),
+            member(4, status="off"),
+            member(5, networks=networks("127.0.0.9")),
+        ]
+        monkeypatch.setattr(
+            droplet_pool.socket, "create_connection", _refuse_one(droplet_pool.socket.create_connection, "127.0.0.9")
+        )
+        result = pool.fails("Not ready within wait_timeout", count=6, wait_timeout=0)
+        for text in (
+            f"app-1 sends no SSH banner at 127.0.0.1 port {ssh.port}",
+            "app-2 is new, not active",
+            "app-3 has no address",
+            "app-4 is off, not active",
+            f"app-5 does not answer over SSH at 127.0.0.9 port {ssh.port} (Connection refused)",
+            "app-6 is new, not active",
+        ):
+            assert text in result["msg"]
+        assert result["created"] == ["app-6"]
+        assert result["changed"]
+        assert len(result["droplets"]) == 6
+
+    def test_one_that_goes_meanwhile(self, api: FakeApi, pool: Pool) -> None:
+        api.replies_to["POST /droplets"] = [Reply(202, {"droplets": [droplet(7, "app-1", status="new", networks={})]})]
+        pool.fails("app-1 is not there", count=1, wait_timeout=1)
+
+
+def _refuse_one(connect: t.Callable[..., t.Any], refused: str) -> t.Callable[..., t.Any]:
+    def create_connection(address: tuple[str, int], *args: t.Any, **kwargs: t.Any) -> t.Any:
+        if address[0] == refused:
+            raise ConnectionRefusedError(111, "Connection refused")
+        return connect(address, *args, **kwargs)
+
+    return create_connection
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("options", "text"),
+        [
+            ({"count": None}, "count"),
+            ({"count": -1}, "count is -1"),
+            ({"count": 1, "name": "a.b"}, "letters, digits and hyphens"),
+            ({"count": 1, "tags": ["a=b"]}, "a=b"),
+            ({"count": 1, "max_removals": -1}, "max_removals is -1"),
+            ({"count": 1, "user_data": "ä" * 33_000}, "64 KiB"),
+            ({"count": 1, "api_token": None}, "No DigitalOcean API token"),
+            ({"count": 1, "api_url": "http://203.0.113.9/v2"}, "plain HTTP"),
+        ],
+    )
+    def test_before_anything_is_asked(self, api: FakeApi, pool: Pool, options: dict[str, t.Any], text: str) -> None:
+        result = pool.run(**options)
+        assert result["failed"]
+        assert text in result["msg"]
+        assert api.requests == []
+
+    def test_a_refused_token(self, pool: Pool) -> None:
+        text = "status 401 (Unable to authenticate you.): the token was refused"
+        result = pool.fails(text, count=1, api_token="another")  # noqa: S106
+        assert set(result) >= KEYS
+
+    @pytest.mark.parametrize("variable", ["DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN", "DO_API_TOKEN"])
+    def test_token_and_url_from_the_environment(
+        self, api: FakeApi, pool: Pool, monkeypatch: pytest.MonkeyPatch, variable: str
+    ) -> None:
+        monkeypatch.setenv(variable, TOKEN)
+        monkeypatch.setenv("DIGITALOCEAN_API_URL", api.url)
+        assert pool.ok(count=0, api_token=None, api_url=None)["droplets"] == []
+
+
+def test_in_a_play(api: FakeApi, tmp_path: Path) -> None:
+    """As a user runs it: the action group sets the token, and neither it nor user_data is shown."""
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars": {"ansible_python_interpreter": sys.executable},
+        "module_defaults": {"group/alphacoder.scaleout.all": {"api_token": TOKEN, "api_url": api.url}},
+        "tasks": [
+            {
+                "alphacoder.scaleout.droplet_pool": {
+                    "name": "app",
+                    "count": 1,
+                    "size": "s-1vcpu-1gb",
+                    "region": "fra1",
+                    "wait": False,
+                    "user_data": "hush-hush",
+                }
+            }
+        ],
+    }
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS)}
+    command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local", "play.yml", "-vvvv"]
+    done = subprocess.run(
+        [*command, "--diff"], env=environment, cwd=tmp_path, text=True, capture_output=True, timeout=30
+    )
+    assert done.returncode == 0, done.stdout
+    assert names(api.droplets) == ["app-1"]
+    assert "changed=1" in done.stdout
+    assert api.calls("POST", "/droplets")[0].body["user_data"] == "hush-hush"
+    assert "hush-hush" not in done.stdout + done.stderr
+    assert TOKEN not in done.stdout + done.stderr
