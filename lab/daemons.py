@@ -1,0 +1,165 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The two processes behind a lab: the container engine, when none runs, and the API service."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from lab.engine import Engine
+from lab.errors import LabError
+from lab.state import ROOT, SHARED, Lab, token, write_private
+
+_ENGINE_PID = SHARED / "engine.pid"
+_ENGINE_LOG = SHARED / "engine.log"
+
+
+def start_engine(engine: Engine) -> None:
+    """Starts the machine's engine. Without systemd, `dockerd` itself: its init script wants to raise limits."""
+    if Path("/run/systemd/system").is_dir():
+        done = subprocess.run(["systemctl", "start", "docker"], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise LabError(f"systemctl start docker failed, see journalctl -u docker: {done.stderr.strip()[-200:]}")
+        _wait(engine.answers, 30)
+    else:
+        process = _spawn(["dockerd"], _ENGINE_LOG, dict(os.environ))
+        write_private(_ENGINE_PID, f"{process.pid}\n")
+        _wait(lambda: engine.answers() or process.poll() is not None, 60)
+    if not engine.answers():
+        raise LabError(f"the container engine does not start, see {_ENGINE_LOG}: {_last_line(_ENGINE_LOG)}")
+
+
+def stop_engine() -> bool:
+    """Stops the engine if a lab started it; says whether it did."""
+    return _stop(_ENGINE_PID, "dockerd", 30)
+
+
+def answers(lab: Lab) -> bool:
+    """Whether the lab's API answers, and to its own token."""
+    try:
+        return call(lab, "GET", "/account")[0] in (200, 429)
+    except OSError:
+        return False
+
+
+def service_version(lab: Lab) -> str:
+    """Changes with the service's code and settings: a service of another version is to be started anew."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    settings = {name: value for name, value in os.environ.items() if name.startswith("LAB_")}
+    digest.update(json.dumps([lab.url, str(lab.public), str(lab.private), settings], sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def service_runs(lab: Lab) -> bool:
+    """Whether the service that `up` would start is the one that answers."""
+    version = lab.folder / "api.version"
+    return version.exists() and version.read_text() == service_version(lab) and answers(lab)
+
+
+def start_service(lab: Lab) -> None:
+    stop_service(lab)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", lab.port))
+        except OSError:
+            raise LabError(f"port {lab.port} is taken by another program: set LAB_PORT to a free one") from None
+    log = lab.folder / "api.log"
+    command = [
+        sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{lab.port}", "--workers", "1", "--threads", "8",
+        "--timeout", "0", "--pid", str(lab.folder / "api.pid"), "--no-control-socket", "lab.api:serve()",
+    ]  # fmt: skip
+    process = _spawn(command, log, {**os.environ, "LAB_NAME": lab.name})
+    _wait(lambda: answers(lab) or process.poll() is not None, 20)
+    if not answers(lab):
+        raise LabError(f"the API does not answer at {lab.url}, see {log}: {_last_line(log)}")
+    write_private(lab.folder / "api.version", service_version(lab))
+
+
+def stop_service(lab: Lab) -> None:
+    (lab.folder / "api.version").unlink(missing_ok=True)
+    _stop(lab.folder / "api.pid", "lab.api:serve()", 10, group=True)
+
+
+def call(lab: Lab, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+    """One request to the API: the status and the body. Raises OSError when nothing listens."""
+    request = urllib.request.Request(
+        lab.url + path,
+        method=method,
+        data=json.dumps(body).encode() if body else None,
+        headers={"Authorization": f"Bearer {token(lab)}", "Content-Type": "application/json"},
+    )
+    # A proxy that the environment names is for the world outside
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=10) as response:
+            return response.status, json.loads(response.read() or b"{}")
+    except urllib.error.HTTPError as error:
+        return error.code, {}
+
+
+def _spawn(command: list[str], log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Starts a process that outlives this one and that Ctrl-C doesn't reach."""
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with log.open("ab") as stream:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, env=environment, cwd=ROOT,
+            start_new_session=True,
+        )  # fmt: skip
+
+
+def _stop(pid_file: Path, word: str, seconds: float, *, group: bool = False) -> bool:
+    """Ends the process that the file names and says whether it ran. With `group`, what it started ends with it, even
+    if it is dead itself: a service's worker outlives its master, and two of them would give out one address twice.
+    """
+    text = pid_file.read_text().strip() if pid_file.exists() else ""
+    if not text.isdigit():
+        return False
+    ran = _runs(int(text), word, group)
+    if ran:
+        with contextlib.suppress(ProcessLookupError):
+            (os.killpg if group else os.kill)(int(text), signal.SIGTERM)
+            _wait(lambda: not _runs(int(text), word, group), seconds)
+            if group and _runs(int(text), word, group):
+                os.killpg(int(text), signal.SIGKILL)
+    pid_file.unlink(missing_ok=True)
+    return ran
+
+
+def _runs(pid: int, word: str, group: bool) -> bool:
+    """Whether that process, or with `group` one of its group, runs with `word` in its command line: pids are used
+    again. A zombie has no command line."""
+    for folder in Path("/proc").glob("[0-9]*" if group else str(pid)):
+        try:
+            in_group = int((folder / "stat").read_text().rpartition(")")[2].split()[2]) == pid
+            if (in_group or not group) and word.encode() in (folder / "cmdline").read_bytes():
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def _wait(condition: Any, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
+    return lines[-1][-300:] if lines else "it wrote nothing"
