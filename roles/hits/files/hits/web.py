@@ -1,0 +1,134 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The app's pages, and what it logs of them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import Protocol
+
+from flask import Flask, Response, g, jsonify, make_response, render_template, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from hits.batcher import Figures, NotRecordedError
+
+# Seconds after which a browser may try again
+RETRY_AFTER = 2
+# The load balancer and the engine ask these all the time
+UNLOGGED_PATHS = frozenset({"/healthz", "/readyz"})
+
+
+class Counter(Protocol):
+    """What the pages need of a batcher. Both methods raise NotRecordedError."""
+
+    def hit(self) -> Figures: ...
+    def check(self) -> None: ...
+
+
+def create_app(instance: str, counter: Counter) -> Flask:
+    """Return the WSGI app of the instance named `instance`, for use behind exactly one proxy."""
+    app = Flask(__name__, static_folder=None)
+    app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)  # type: ignore[method-assign]
+    style = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    security = {
+        "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'",
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+    }
+
+    def head(mimetype: str) -> Response:
+        response = Response(mimetype=mimetype)
+        # It would say 0, and that is not how long the page is
+        response.automatically_set_content_length = False
+        return response
+
+    @app.get("/")
+    def page() -> ResponseReturnValue:
+        """Count a hit and show the figures, that hit included. A HEAD counts nothing."""
+        if request.method == "HEAD":
+            return head("text/html")
+        return render_template("page.html", style=style, instance=instance, figures=counter.hit())
+
+    @app.get("/api/hits")
+    def api_hits() -> ResponseReturnValue:
+        """Count a hit as the page does and return the same as JSON: instance, last_day, total."""
+        if request.method == "HEAD":
+            return head("application/json")
+        figures = counter.hit()
+        return jsonify(instance=instance, last_day=figures.last_day, total=figures.total)
+
+    @app.get("/healthz")
+    def healthz() -> ResponseReturnValue:
+        """Say that this process lives. Touches neither PostgreSQL nor Redis."""
+        return jsonify(status="ok", instance=instance)
+
+    @app.get("/readyz")
+    def readyz() -> ResponseReturnValue:
+        """Say whether this instance could record a hit. Counts nothing."""
+        try:
+            counter.check()
+        except NotRecordedError as error:
+            return jsonify(status="unavailable", instance=instance, reason=str(error)), 503
+        return jsonify(status="ok", instance=instance)
+
+    def failure(status: int, title: str, text: str) -> Response:
+        if request.path.startswith("/api/"):
+            response = jsonify(instance=instance, error=text)
+        else:
+            response = make_response(
+                render_template("error.html", style=style, instance=instance, title=title, text=text)
+            )
+        response.status_code = status
+        return response
+
+    @app.errorhandler(NotRecordedError)
+    def not_recorded(error: NotRecordedError) -> Response:
+        text = f"This hit could not be recorded, so there is no total to show: {error}. Please try again."
+        response = failure(503, "Not counted", text)
+        response.headers["Retry-After"] = str(RETRY_AFTER)
+        return response
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response:
+        title = "Page not found" if error.code == 404 else error.name
+        text = "There is nothing at this address." if error.code == 404 else error.description or error.name
+        response = failure(error.code or 500, title, text)
+        for name, value in error.get_headers():
+            if name not in ("Content-Type", "Content-Length"):
+                response.headers[name] = value
+        return response
+
+    @app.before_request
+    def start_clock() -> None:
+        g.started = monotonic()
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        response.headers.update(security)
+        if request.path not in UNLOGGED_PATHS or response.status_code >= 400:
+            entry = {
+                "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                "instance": instance,
+                "client": request.remote_addr,
+                "method": request.method,
+                "path": request.path[:200],
+                "status": response.status_code,
+                "ms": round((monotonic() - g.started) * 1000, 1),
+            }
+            # One write, so that lines of several threads never mix
+            sys.stdout.write(json.dumps(entry) + "\n")
+            sys.stdout.flush()
+        return response
+
+    return app

@@ -1,0 +1,98 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run every check of the project, all of them even when one fails, and sum them up.
+
+The last line reads `N passed, N failed`: the tests that pytest and molecule's verifier counted, and one for each other check.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+LOGS = REPO / ".build" / "log"
+PYTEST_SUMMARY = re.compile(r"^=+ (?P<counts>.*\b(?:passed|failed|error|errors|skipped)\b.*) in [\d.]+s")
+
+
+@dataclass(frozen=True)
+class Check:
+    """A command of .venv/bin and what it is called; `droplets`: it needs a lab."""
+
+    name: str
+    command: tuple[str, ...]
+    droplets: bool = False
+
+
+CHECKS = (
+    Check("ruff", ("ruff", "check", ".")),
+    Check("ruff format", ("ruff", "format", "--check", ".")),
+    Check("yamllint", ("yamllint", "--strict", ".")),
+    Check("ansible-lint", ("ansible-lint", "--offline", "--strict")),
+    Check("unit tests", ("pytest", "tests/unit")),
+    Check("molecule", ("molecule", "test"), droplets=True),
+)
+
+
+def count(output: str) -> tuple[int, int]:
+    """Return (passed, failed) of the last pytest summary in the output; (0, 0) where there is none."""
+    passed = failed = 0
+    for line in output.splitlines():
+        found = PYTEST_SUMMARY.match(re.sub(r"\x1b\[[\d;]*m", "", line))
+        if found:
+            counts = {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", found["counts"])}
+            passed = counts.get("passed", 0)
+            failed = counts.get("failed", 0) + counts.get("error", 0) + counts.get("errors", 0)
+    return passed, failed
+
+
+def run(check: Check) -> tuple[int, int, float]:
+    """Run one check with its output on the screen and in a log; return (passed, failed, seconds)."""
+    print(f"\n== {check.name}: {' '.join(check.command)}", flush=True)
+    start = time.monotonic()
+    output = []
+    log = LOGS / f"{check.name.replace(' ', '-')}.log"
+    program = [str(BIN / check.command[0]), *check.command[1:]]
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            program, cwd=REPO, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            sys.stdout.write(line)
+            file.write(line)
+            output.append(line)
+        status = process.wait()
+    passed, failed = count("".join(output))
+    if not passed + failed:
+        passed, failed = (1, 0) if status == 0 else (0, 1)
+    elif status and not failed:
+        failed = 1
+    return passed, failed, time.monotonic() - start
+
+
+def main() -> int:
+    """Run the checks and print the table; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--quick", action="store_true", help="leave out the checks that need droplets")
+    quick = parser.parse_args().quick
+    LOGS.mkdir(parents=True, exist_ok=True)
+    results = {check.name: run(check) for check in CHECKS if not (quick and check.droplets)}
+
+    print(f"\n{'check':<20}{'passed':>8}{'failed':>8}{'seconds':>9}")
+    for name, (passed, failed, seconds) in results.items():
+        print(f"{name:<20}{passed:>8}{failed:>8}{seconds:>9.1f}")
+    total_passed = sum(passed for passed, _, _ in results.values())
+    total_failed = sum(failed for _, failed, _ in results.values())
+    print(f"\n{total_passed} passed, {total_failed} failed")
+    return 1 if total_failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real PostgreSQL, Redis and app processes on the loopback interface, for tests that stop and start them."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import psycopg
+import redis
+
+FILES = Path(__file__).resolve().parents[3] / "roles" / "hits" / "files"
+
+
+def find_server(name: str) -> str | None:
+    """Return the path of a server's program; Debian keeps PostgreSQL's outside PATH."""
+    if found := shutil.which(name):
+        return found
+    versions = Path("/usr/lib/postgresql").glob(f"*/bin/{name}")
+    return str(max(versions, default=None, key=lambda path: int(path.parts[-3])) or "") or None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(what: str, ready: Callable[[], object], seconds: float = 10.0) -> None:
+    """Return as soon as `ready()` is true; an error that it raises means "not yet"."""
+    deadline = monotonic() + seconds
+    while True:
+        last: Exception | None = None
+        try:
+            if ready():
+                return
+        except (OSError, http.client.HTTPException, psycopg.Error, redis.RedisError) as error:
+            last = error
+        if monotonic() > deadline:
+            raise AssertionError(f"{what} not within {seconds} s: {last}")
+        sleep(0.02)
+
+
+class Process:
+    """A child process that can be stopped and started again."""
+
+    command: list[str]
+    stop_signal = signal.SIGTERM
+    environ: Mapping[str, str] | None = None
+    directory: Path
+
+    def start(self) -> None:
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(self.command, cwd=self.directory, env=self.environ, stdout=log, stderr=log)
+        try:
+            wait_until(f"{self.command[0]} ready", self.ready)
+        except AssertionError as error:
+            self.stop(signal.SIGKILL)
+            raise AssertionError(f"{error}\n{(self.directory / 'log').read_text()}") from None
+
+    def ready(self) -> object:
+        raise NotImplementedError
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def stop(self, number: int | None = None) -> int:
+        """Stop it and return its exit code."""
+        if self._process.poll() is None:
+            self._process.send_signal(number or self.stop_signal)
+        return self._process.wait(15)
+
+
+class Postgres(Process):
+    # "Fast": it does not wait for its clients to leave
+    stop_signal = signal.SIGINT
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port = free_port()
+        # PostgreSQL refuses to run as root
+        user: list[str] = []
+        if os.geteuid() == 0:
+            account = pwd.getpwnam("postgres")
+            os.chown(directory, account.pw_uid, account.pw_gid)
+            user = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
+        data = str(directory / "data")
+        initdb = [find_server("initdb") or "", "-D", data, "-U", "hits", "-A", "trust", "--no-sync"]
+        subprocess.run([*user, *initdb], cwd=directory, check=True, capture_output=True)
+        settings = ["listen_addresses=127.0.0.1", f"unix_socket_directories={directory}", "fsync=off"]
+        options = [word for setting in settings for word in ("-c", setting)]
+        postgres = find_server("postgres") or ""
+        self.command = [*user, postgres, "-D", data, "-p", str(self.port), *options]
+
+    def url(self, database: str = "hits") -> str:
+        return f"postgresql://hits@127.0.0.1:{self.port}/{database}"
+
+    def query(self, statement: str, database: str = "hits") -> list[Any]:
+        with psycopg.connect(self.url(database), autocommit=True, connect_timeout=2) as db:
+            cursor = db.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def ready(self) -> object:
+        return self.query("SELECT 1", "postgres")
+
+
+class Redis(Process):
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.client = redis.Redis.from_url(self.url)
+        server = find_server("redis-server") or ""
+        self.command = [server, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+
+    def ready(self) -> object:
+        return self.client.ping()
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        return dict(json.loads(self.text))
+
+
+class App(Process):
+    def __init__(self, directory: Path, instance: str, database_url: str, redis_url: str) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.command = [sys.executable, "-m", "hits"]
+        self.environ = {
+            **os.environ,
+            "PYTHONPATH": str(FILES),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "INSTANCE_ID": instance,
+            "PORT": str(self.port),
+        }
+
+    def ready(self) -> object:
+        return self.get("/healthz").status == 200
+
+    def get(self, path: str = "/api/hits") -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return Answer(response.status, dict(response.getheaders()), response.read().decode())
+        finally:
+            connection.close()
+
+    def total(self) -> int:
+        """Make a hit and return the total that it was shown."""
+        answer = self.get()
+        assert answer.status == 200, answer
+        return int(answer.json["total"])

@@ -1,0 +1,155 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the pages say, count and log, with a counter that needs no servers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytest.importorskip("flask", reason="the hits app's own requirements.txt is not installed")
+
+from flask.testing import FlaskClient
+from hits.batcher import Figures, NotRecordedError
+from hits.web import create_app
+
+
+class FakeCounter:
+    def __init__(self) -> None:
+        self.hits = 1233
+        self.reason = ""
+
+    def hit(self) -> Figures:
+        self.check()
+        self.hits += 1
+        return Figures(self.hits, 56)
+
+    def check(self) -> None:
+        if self.reason:
+            raise NotRecordedError(self.reason)
+
+
+@pytest.fixture
+def counter() -> FakeCounter:
+    return FakeCounter()
+
+
+@pytest.fixture
+def client(counter: FakeCounter) -> FlaskClient:
+    return create_app("app-7", counter).test_client()
+
+
+def test_page_shows_instance_and_figures(client: FlaskClient, counter: FakeCounter) -> None:
+    response = client.get("/")
+
+    assert response.status_code == 200
+    assert response.mimetype == "text/html"
+    assert "APP INSTANCE" in response.text
+    assert "app-7" in response.text
+    assert "<dt>Total hits</dt><dd>1,234</dd>" in response.text
+    assert "<dt>Hits in the last day</dt><dd>56</dd>" in response.text
+    assert "<script" not in response.text
+    assert counter.hits == 1234
+
+
+def test_api_shows_the_same_as_json_and_counts(client: FlaskClient, counter: FakeCounter) -> None:
+    assert client.get("/api/hits").json == {"instance": "app-7", "last_day": 56, "total": 1234}
+    assert counter.hits == 1234
+
+
+@pytest.mark.parametrize(("path", "mimetype"), [("/", "text/html"), ("/api/hits", "application/json")])
+def test_head_counts_nothing(client: FlaskClient, counter: FakeCounter, path: str, mimetype: str) -> None:
+    response = client.head(path)
+
+    assert response.status_code == 200
+    assert response.mimetype == mimetype
+    assert "Content-Length" not in response.headers
+    assert counter.hits == 1233
+
+
+@pytest.mark.parametrize("path", ["/", "/api/hits"])
+def test_hit_that_is_not_recorded_shows_no_figure(client: FlaskClient, counter: FakeCounter, path: str) -> None:
+    counter.reason = "PostgreSQL cannot be reached"
+    response = client.get(path)
+
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "2"
+    assert "could not be recorded" in response.text
+    assert "PostgreSQL cannot be reached" in response.text
+    assert "1,23" not in response.text
+    assert "Total hits" not in response.text
+    assert response.is_json == (path == "/api/hits")
+
+
+def test_readyz_follows_the_counter_and_healthz_does_not(client: FlaskClient, counter: FakeCounter) -> None:
+    assert client.get("/readyz").json == {"status": "ok", "instance": "app-7"}
+    counter.reason = "PostgreSQL is read-only"
+    response = client.get("/readyz")
+
+    assert response.status_code == 503
+    assert response.json == {
+        "status": "unavailable",
+        "instance": "app-7",
+        "reason": "PostgreSQL is read-only",
+    }
+    assert client.get("/healthz").status_code == 200
+    assert counter.hits == 1233
+
+
+def test_bug_shows_a_page_without_its_details(client: FlaskClient, counter: FakeCounter) -> None:
+    counter.check = lambda: 1 / 0  # type: ignore[method-assign,assignment]
+    response = client.get("/")
+
+    assert response.status_code == 500
+    assert "Internal Server Error" in response.text
+    assert "division" not in response.text
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_other_addresses_and_methods_are_refused(client: FlaskClient, counter: FakeCounter) -> None:
+    missing, posted = client.get("/nothing"), client.post("/")
+
+    assert missing.status_code == 404
+    assert "There is nothing at this address." in missing.text
+    assert posted.status_code == 405
+    assert "GET" in posted.headers["Allow"]
+    assert client.get("/api/nothing").is_json
+    assert counter.hits == 1233
+
+
+@pytest.mark.parametrize("path", ["/", "/api/hits", "/healthz", "/readyz", "/nothing"])
+def test_every_answer_is_locked_down(client: FlaskClient, path: str) -> None:
+    headers = client.get(path).headers
+
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'sha256-")
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Cache-Control"] == "no-store"
+
+
+def test_one_proxy_is_believed(client: FlaskClient, capsys: pytest.CaptureFixture[str]) -> None:
+    client.get("/", headers={"X-Forwarded-For": "203.0.113.9, 198.51.100.4"})
+
+    assert json.loads(capsys.readouterr().out)["client"] == "198.51.100.4"
+
+
+def test_log_has_a_line_a_request_and_no_secrets(
+    client: FlaskClient, counter: FakeCounter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client.get("/?token=s3cret", headers={"Authorization": "s3cret", "Cookie": "a=s3cret"})
+    client.get("/a%0Ab")
+    client.get("/healthz")
+    client.get("/readyz")
+    counter.reason = "PostgreSQL cannot be reached"
+    client.get("/readyz")
+
+    out = capsys.readouterr().out
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [(line["method"], line["path"], line["status"]) for line in lines] == [
+        ("GET", "/", 200),
+        ("GET", "/a\nb", 404),
+        ("GET", "/readyz", 503),
+    ]
+    assert {line["instance"] for line in lines} == {"app-7"}
+    assert "s3cret" not in out
