@@ -31,10 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
         checks.is_root()
         options.run(options)
     except LabError as error:
-        print(f"lab: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("lab: interrupted; `python -m lab up` carries on from here", file=sys.stderr)
+        print("error: interrupted; `python -m lab up` carries on from here", file=sys.stderr)
         return 130
     return 0
 
@@ -83,7 +83,7 @@ def _up(options: argparse.Namespace) -> None:
             with _step(f"API at {lab.url}"):
                 daemons.start_service(lab)
         _register_key(lab)
-        state.write_env(lab)
+        state.write_env(lab, images.RECIPES[images.PYTHON].image, images.PYTHON_ARCHIVE)
 
 
 def _prepare(engine: Engine) -> None:

@@ -6,22 +6,24 @@
 set -eu
 root=$1
 
-# Two droplets with one host key would be one droplet to an SSH client
+# Two droplets with one host key would be one droplet to an SSH client. And an image from today holds no package lists,
+# but looks to apt's users as if it had just fetched them.
 rm -f "$root"/etc/ssh/ssh_host_*
-cat > "$root/etc/systemd/system/ssh-hostkeys.service" <<'UNIT'
+cat > "$root/etc/systemd/system/first-boot.service" <<'UNIT'
 [Unit]
-Description=SSH host keys of this droplet
+Description=First boot of this droplet
 Before=ssh.service
 ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
 
 [Service]
 Type=oneshot
+ExecStart=/usr/bin/touch --date=@0 /var/lib/apt/lists
 ExecStart=/usr/bin/ssh-keygen -A
 
 [Install]
 WantedBy=ssh.service
 UNIT
-chroot "$root" systemctl --quiet enable ssh-hostkeys.service ssh.service
+chroot "$root" systemctl --quiet enable first-boot.service ssh.service
 
 install -d -m 0700 "$root/root/.ssh"
 printf 'PermitRootLogin prohibit-password\nPasswordAuthentication no\n' > "$root/etc/ssh/sshd_config.d/50-cloud.conf"

@@ -92,14 +92,18 @@ def token(lab: Lab) -> str:
     return lab.token_file.read_text().strip()
 
 
-def write_env(lab: Lab) -> None:
-    """The file that a shell sources to make Ansible and other clients use the lab."""
+def write_env(lab: Lab, base_image: str, base_image_archive: Path) -> None:
+    """The file that a shell sources to make Ansible and other clients use the lab. The base image is what an app's
+    image is built on.
+    """
     values = {
         "DIGITALOCEAN_TOKEN": token(lab),
         "DIGITALOCEAN_API_URL": lab.url,
         "ANSIBLE_PRIVATE_KEY_FILE": str(lab.key_file),
         # Addresses are used again by other droplets, with other host keys
         "ANSIBLE_SSH_EXTRA_ARGS": "-o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no -o LogLevel=ERROR",
+        "HITS_BASE_IMAGE": base_image,
+        "HITS_BASE_IMAGE_ARCHIVE": str(base_image_archive),
     }
     write_private(lab.env_file, "".join(f"export {k}={shlex.quote(v)}\n" for k, v in values.items()))
 
