@@ -121,7 +121,7 @@ class Engine:
             "--network", lab.network("public"), "--ip", public, "--restart", "no",
             *self._isolation(), "--env", "container=docker",
             "--stop-signal", "SIGRTMIN+3", "--tmpfs", "/run:exec", "--tmpfs", "/run/lock",
-            "--tmpfs", "/tmp:exec",  # noqa: S108
+            "--tmpfs", "/tmp:exec",
             # overlay on overlay doesn't work: a nested engine needs these on the machine's own file system
             "--volume", "/var/lib/docker", "--volume", "/var/lib/containerd",
             image,

@@ -38,7 +38,9 @@ def main() -> None:
             sys.exit(f"error: request {number} to {url}/api/hits failed: {error}")
         print(f"{number:7}  {hits['instance']:<12}  {hits['total']:10}")
         if before is not None and hits["total"] != before + 1:
-            sys.exit(f"error: the total went from {before} to {hits['total']}: did somebody else open the page meanwhile?")
+            sys.exit(
+                f"error: the total went from {before} to {hits['total']}: did somebody else open the page meanwhile?"
+            )
         before = hits["total"]
 
 

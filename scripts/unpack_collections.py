@@ -25,7 +25,9 @@ def main() -> None:
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     done = subprocess.run([*pip, "--dest", str(downloads), "-r", str(REPO / "requirements-collections.txt")])
     if done.returncode:
-        sys.exit("error: pip could not download the collections: check the network and pip's configuration, then run this again")
+        sys.exit(
+            "error: pip could not download the collections: check the network and pip's configuration, then run this again"
+        )
 
     wheel = max(downloads.glob("ansible-*.whl"), key=lambda path: path.stat().st_mtime)
     prefixes = tuple(f"ansible_collections/{name}/" for name in NEEDED)

@@ -25,12 +25,13 @@ import redis
 FILES = Path(__file__).resolve().parents[3] / "roles" / "hits" / "files"
 
 
-def find_server(name: str) -> str | None:
+def find_server(*names: str) -> str:
     """Return the path of a server's program; Debian keeps PostgreSQL's outside PATH."""
-    if found := shutil.which(name):
-        return found
-    versions = Path("/usr/lib/postgresql").glob(f"*/bin/{name}")
-    return str(max(versions, default=None, key=lambda path: int(path.parts[-3])) or "") or None
+    for name in names:
+        versions = Path("/usr/lib/postgresql").glob(f"*/bin/{name}")
+        if found := shutil.which(name) or max(versions, default=None, key=lambda path: int(path.parts[-3])):
+            return str(found)
+    raise AssertionError(f"{' or '.join(names)} is not on this machine: `make setup` installs it")
 
 
 def free_port() -> int:
@@ -98,11 +99,11 @@ class Postgres(Process):
             os.chown(directory, account.pw_uid, account.pw_gid)
             user = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
         data = str(directory / "data")
-        initdb = [find_server("initdb") or "", "-D", data, "-U", "hits", "-A", "trust", "--no-sync"]
+        initdb = [find_server("initdb"), "-D", data, "-U", "hits", "-A", "trust", "--no-sync"]
         subprocess.run([*user, *initdb], cwd=directory, check=True, capture_output=True)
         settings = ["listen_addresses=127.0.0.1", f"unix_socket_directories={directory}", "fsync=off"]
         options = [word for setting in settings for word in ("-c", setting)]
-        postgres = find_server("postgres") or ""
+        postgres = find_server("postgres")
         self.command = [*user, postgres, "-D", data, "-p", str(self.port), *options]
 
     def url(self, database: str = "hits") -> str:
@@ -123,8 +124,10 @@ class Redis(Process):
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.client = redis.Redis.from_url(self.url)
-        server = find_server("redis-server") or ""
-        self.command = [server, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        # Debian has one program for both, which looks at the name it is called by
+        server = directory / "redis-server"
+        server.symlink_to(find_server("redis-server", "redis-check-rdb"))
+        self.command = [str(server), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
 
     def ready(self) -> object:
         return self.client.ping()

@@ -9,9 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, sleep
 
 import pytest
-
-pytest.importorskip("flask", reason="the hits app's own requirements.txt is not installed")
-
 from hits.batcher import Batcher, Figures, NotRecordedError
 
 

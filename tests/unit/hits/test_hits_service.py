@@ -15,17 +15,9 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
-
-pytest.importorskip("flask", reason="the hits app's own requirements.txt is not installed")
-
 from hits.ledger import TELL, Ledger
 from hits.settings import Settings
-from hits_servers import FILES, App, Postgres, Redis, find_server, free_port, wait_until
-
-missing = [name for name in ("initdb", "postgres", "redis-server") if not find_server(name)]
-pytestmark = pytest.mark.skipif(
-    bool(missing), reason=f"not on this machine: {', '.join(missing)} (packages postgresql and redis-server)"
-)
+from hits_servers import FILES, App, Postgres, Redis, free_port, wait_until
 
 StartApp = Callable[..., App]
 

@@ -10,9 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("psycopg", reason="the hits app's own requirements.txt is not installed")
-
 from hits.settings import Settings, SettingsError
 
 FILES = Path(__file__).resolve().parents[3] / "roles" / "hits" / "files"

@@ -7,9 +7,6 @@ from __future__ import annotations
 import json
 
 import pytest
-
-pytest.importorskip("flask", reason="the hits app's own requirements.txt is not installed")
-
 from flask.testing import FlaskClient
 from hits.batcher import Figures, NotRecordedError
 from hits.web import create_app

@@ -42,7 +42,7 @@ class Service:
         self.droplets.resume()
         self.client = app.test_client()
 
-    def call(self, method: str, path: str, body: Any = None, token: str = "secret") -> Any:  # noqa: S107
+    def call(self, method: str, path: str, body: Any = None, token: str = "secret") -> Any:
         return self.client.open("/v2" + path, method=method, json=body, headers={"Authorization": f"Bearer {token}"})
 
     def get(self, path: str) -> Any:

@@ -31,7 +31,7 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_env_file_is_private_and_a_shell_reads_it(shared: Path) -> None:
     lab = state.lab("demo")
-    state.write_env(lab)
+    state.write_env(lab, "base:1", shared / "base.tar")
     for path in (lab.env_file, lab.token_file):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     script = '. "$1"; printf "%s\\n" "$DIGITALOCEAN_TOKEN" "$DIGITALOCEAN_API_URL" "$ANSIBLE_PRIVATE_KEY_FILE"'

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 Item = dict[str, t.Any]
 
-TOKEN = "dop_v1_3f2a9c"  # noqa: S105
+TOKEN = "dop_v1_3f2a9c"
 
 
 @dataclass

@@ -34,7 +34,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "keepalive": 75,
             "graceful_timeout": 8,
             # The root file system may be read-only
-            "worker_tmp_dir": "/dev/shm",  # noqa: S108
+            "worker_tmp_dir": "/dev/shm",
             "control_socket_disable": True,
             "loglevel": "warning",
             "proc_name": "hits",

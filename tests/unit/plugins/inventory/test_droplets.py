@@ -395,7 +395,7 @@ class TestCache:
         self, api: FakeApi, inventory: Inventory, cached: dict[str, t.Any]
     ) -> None:
         inventory.hosts(**cached)
-        assert "status 401" in inventory.failure(**cached, api_token="another")  # noqa: S106
+        assert "status 401" in inventory.failure(**cached, api_token="another")
 
     def test_a_flush_asks_again_and_keeps_the_answer(
         self, api: FakeApi, inventory: Inventory, cached: dict[str, t.Any]

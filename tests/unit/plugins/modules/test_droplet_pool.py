@@ -434,7 +434,7 @@ class TestErrors:
 
     def test_a_refused_token(self, pool: Pool) -> None:
         text = "status 401 (Unable to authenticate you.): the token was refused"
-        result = pool.fails(text, count=1, api_token="another")  # noqa: S106
+        result = pool.fails(text, count=1, api_token="another")
         assert set(result) >= KEYS
 
     @pytest.mark.parametrize("variable", ["DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN", "DO_API_TOKEN"])
