@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run every check of the project, all of them even when one fails, and sum them up.
 
-The last line reads `N passed, N failed`: the tests that pytest and molecule's verifier counted, and one for each other check.
+The last line reads `N passed, N failed`: the tests that pytest and molecule's verifier counted, and one for each other
+check.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -23,7 +25,7 @@ PYTEST_SUMMARY = re.compile(r"^=+ (?P<counts>.*\b(?:passed|failed|error|errors|s
 
 @dataclass(frozen=True)
 class Check:
-    """A command of .venv/bin and what it is called; `droplets`: it needs a lab."""
+    """A command, and what it is called; `droplets`: it needs a lab."""
 
     name: str
     command: tuple[str, ...]
@@ -34,9 +36,10 @@ CHECKS = (
     Check("ruff", ("ruff", "check", ".")),
     Check("ruff format", ("ruff", "format", "--check", ".")),
     Check("yamllint", ("yamllint", "--strict", ".")),
-    Check("ansible-lint", ("ansible-lint", "--offline", "--strict")),
+    # The project's own inventory needs an account
+    Check("ansible-lint", ("env", "ANSIBLE_INVENTORY=/dev/null", "ansible-lint", "--offline", "--strict")),
     Check("unit tests", ("pytest", "tests/unit")),
-    Check("molecule", ("molecule", "test"), droplets=True),
+    Check("molecule", ("scripts/molecule", "test"), droplets=True),
 )
 
 
@@ -58,10 +61,16 @@ def run(check: Check) -> tuple[int, int, float]:
     start = time.monotonic()
     output = []
     log = LOGS / f"{check.name.replace(' ', '-')}.log"
-    program = [str(BIN / check.command[0]), *check.command[1:]]
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
     with log.open("w") as file:
         process = subprocess.Popen(
-            program, cwd=REPO, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            check.command,
+            cwd=REPO,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         assert process.stdout is not None
         for line in process.stdout:

@@ -26,7 +26,8 @@ def main() -> None:
     done = subprocess.run([*pip, "--dest", str(downloads), "-r", str(REPO / "requirements-collections.txt")])
     if done.returncode:
         sys.exit(
-            "error: pip could not download the collections: check the network and pip's configuration, then run this again"
+            "error: pip could not download the collections: check the network and pip's configuration, "
+            "then run this again"
         )
 
     wheel = max(downloads.glob("ansible-*.whl"), key=lambda path: path.stat().st_mtime)
