@@ -141,7 +141,12 @@ def _down(options: argparse.Namespace) -> None:
 
 
 def _clear(engine: Engine, lab: Lab) -> None:
-    engine.remove(*(container.name for container in engine.containers(lab.name)))
+    deadline = time.monotonic() + 60
+    # More than once: the service may have been in the middle of removing one
+    while containers := engine.containers(lab.name):
+        if time.monotonic() > deadline:
+            raise LabError(f"the engine does not let go of {containers[0].name}: docker rm --force says why")
+        engine.remove(*(container.name for container in containers))
     engine.remove_networks(engine.networks(lab.name))
     engine.remove_records([record.name for record in engine.records(lab.name)])
 

@@ -158,9 +158,13 @@ class Engine:
         self.run("kill", name)
 
     def remove(self, *names: str) -> None:
-        """Removes containers and their anonymous volumes; one that is gone already is no error."""
+        """Removes containers and their anonymous volumes; one that is gone already, or about to be, is no error."""
         if names:
-            self.run("rm", "--force", "--volumes", *names)
+            try:
+                self.run("rm", "--force", "--volumes", *names)
+            except EngineError as error:
+                if "already in progress" not in str(error):
+                    raise
 
     # Networks
 

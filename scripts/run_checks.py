@@ -20,7 +20,7 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 LOGS = REPO / ".build" / "log"
-PYTEST_SUMMARY = re.compile(r"^=+ (?P<counts>.*\b(?:passed|failed|error|errors|skipped)\b.*) in [\d.]+s")
+PYTEST_SUMMARY = re.compile(r"(?P<counts>\d+ (?:passed|failed|errors?|skipped)\b.*) in [\d.]+s\b")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def count(output: str) -> tuple[int, int]:
     """Return (passed, failed) of the last pytest summary in the output; (0, 0) where there is none."""
     passed = failed = 0
     for line in output.splitlines():
-        found = PYTEST_SUMMARY.match(re.sub(r"\x1b\[[\d;]*m", "", line))
+        found = PYTEST_SUMMARY.search(re.sub(r"\x1b\[[\d;]*m", "", line))
         if found:
             counts = {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", found["counts"])}
             passed = counts.get("passed", 0)
