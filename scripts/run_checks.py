@@ -39,7 +39,8 @@ CHECKS = (
     # The project's own inventory needs an account
     Check("ansible-lint", ("env", "ANSIBLE_INVENTORY=/dev/null", "ansible-lint", "--offline", "--strict")),
     Check("unit tests", ("pytest", "tests/unit")),
-    Check("molecule", ("scripts/molecule", "test"), droplets=True),
+    Check("molecule, Debian 13", ("scripts/molecule", "test"), droplets=True),
+    Check("molecule, Debian 12", ("env", "MOLECULE_IMAGE=debian-12-x64", "scripts/molecule", "test"), droplets=True),
 )
 
 
@@ -60,7 +61,7 @@ def run(check: Check) -> tuple[int, int, float]:
     print(f"\n== {check.name}: {' '.join(check.command)}", flush=True)
     start = time.monotonic()
     output = []
-    log = LOGS / f"{check.name.replace(' ', '-')}.log"
+    log = LOGS / f"{check.name.replace(',', '').replace(' ', '-')}.log"
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
     with log.open("w") as file:
         process = subprocess.Popen(
