@@ -1,0 +1,100 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with an inventory or a setting is said before any host is asked."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+REPO = Path(__file__).resolve().parents[3]
+PLAYBOOK = str(Path(sys.executable).with_name("ansible-playbook"))
+# Nobody answers there: a play that connected would fail, and say so
+HOST = {"ansible_host": "127.0.0.1", "ansible_port": 9, "private_address": "10.0.0.1"}
+SETTINGS = {
+    "postgresql_password": "a-secret-of-postgresql",
+    "redis_password": "a-secret-of-redis",
+    "postgresql_database": "hits",
+    "postgresql_user": "hits",
+    "haproxy_httpchk": "GET /readyz",
+}
+
+
+def preflight(directory: Path, groups: dict[str, Any], **settings: Any) -> subprocess.CompletedProcess[str]:
+    """Run the preflight on a static inventory; return what it printed, on both channels, and its exit code."""
+    inventory = directory / "hosts.yml"
+    hosts = {group: {"hosts": hosts} for group, hosts in groups.items()}
+    inventory.write_text(yaml.safe_dump({"all": {"children": hosts, "vars": SETTINGS | settings}}))
+    done = subprocess.run(
+        [PLAYBOOK, "-i", str(inventory), str(REPO / "playbooks" / "preflight.yml")],
+        cwd=REPO,
+        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "400"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert "a-secret-of" not in done.stdout
+    assert "Traceback" not in done.stdout
+    return done
+
+
+def everything() -> dict[str, Any]:
+    return {
+        "lb": {"lb-1": HOST},
+        "app": {"app-1": HOST, "app-2": HOST},
+        "postgresql": {"data-1": HOST},
+        "redis": {"data-1": HOST},
+    }
+
+
+def test_good_inventory_passes(tmp_path: Path) -> None:
+    done = preflight(tmp_path, everything())
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_empty_groups_are_named_in_one_line(tmp_path: Path) -> None:
+    groups = everything() | {"app": {}, "redis": {}}
+    done = preflight(tmp_path, groups)
+
+    assert done.returncode != 0
+    errors = [line for line in done.stdout.splitlines() if line.startswith("[ERROR]")]
+    assert len(errors) == 1
+    assert "No host in groups redis, app. With droplets: ansible-playbook playbooks/provision.yml" in errors[0]
+
+
+def test_host_without_private_address_is_named(tmp_path: Path) -> None:
+    groups = everything() | {"app": {"app-1": HOST, "app-2": HOST | {"private_address": ""}}}
+    done = preflight(tmp_path, groups)
+
+    assert done.returncode != 0
+    assert "app-2 has no private_address" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "says"),
+    [
+        ("haproxy_maxconn", "many", "argument 'haproxy_maxconn' is of type str and we were unable to convert to int"),
+        ("haproxy_mode", "https", "value of haproxy_mode must be one of: http, tcp, got: https"),
+        ("haproxy_balance", "roundrobbin", "haproxy_balance is 'roundrobbin'; it must be one of roundrobin, static-rr"),
+        ("haproxy_httpchk", "/readyz", "haproxy_httpchk is '/readyz'; it must be a method and a path"),
+        ("haproxy_cookie", "SERVERID", "haproxy_cookie is 'SERVERID'; it must be a name and one of insert, rewrite"),
+        ("redis_maxmemory_policy", "lru", "value of redis_maxmemory_policy must be one of: noeviction, allkeys-lru"),
+        ("redis_port", 70000, "redis_port is 70000; it must be between 1 and 65535"),
+        ("redis_password", "short", "redis_password must have at least 12 characters"),
+        ("postgresql_password", "short", "postgresql_password must have at least 12 characters"),
+        ("docker_daemon_options", {"hosts": []}, "docker_daemon_options must not set 'hosts'"),
+        ("hits_base_image_archive", "/nowhere.tar", "this machine has no such file"),
+    ],
+)
+def test_wrong_setting_is_named_with_what_would_be_right(tmp_path: Path, setting: str, value: Any, says: str) -> None:
+    done = preflight(tmp_path, everything(), **{setting: value})
+
+    assert done.returncode != 0
+    assert says in done.stdout, done.stdout
