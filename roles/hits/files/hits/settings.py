@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -53,17 +53,23 @@ def _wrong(name: str, what: str, example: str) -> SettingsError:
     return SettingsError(f"{name} {what}; it must look like {example}")
 
 
+def _split(name: str, value: str, schemes: tuple[str, ...], example: str) -> SplitResult:
+    try:
+        url = urlsplit(value)
+        # Both are parsed only when they are asked for
+        _ = url.hostname, url.port
+    except ValueError:
+        raise _wrong(name, "has an address or a port that is not valid", example) from None
+    if url.scheme not in schemes:
+        raise _wrong(name, f"does not begin with {' or '.join(f'{scheme}://' for scheme in schemes)}", example)
+    return url
+
+
 def _database_url(environ: Mapping[str, str]) -> str:
     name, example = "DATABASE_URL", DATABASE_EXAMPLE
     value = _required(environ, name, example)
-    try:
-        url = urlsplit(value)
-        host, _ = url.hostname, url.port
-    except ValueError:
-        raise _wrong(name, "has an address or a port that is not valid", example) from None
-    if url.scheme not in ("postgresql", "postgres"):
-        raise _wrong(name, "does not begin with postgresql://", example)
-    if not host and "host=" not in url.query:
+    url = _split(name, value, ("postgresql", "postgres"), example)
+    if not url.hostname and "host=" not in url.query:
         raise _wrong(name, "names no address", example)
     if not url.path.strip("/"):
         raise _wrong(name, "names no database", example)
@@ -78,14 +84,8 @@ def _database_url(environ: Mapping[str, str]) -> str:
 def _redis_url(environ: Mapping[str, str]) -> str:
     name, example = "REDIS_URL", REDIS_EXAMPLE
     value = _required(environ, name, example)
-    try:
-        url = urlsplit(value)
-        host, _ = url.hostname, url.port
-    except ValueError:
-        raise _wrong(name, "has an address or a port that is not valid", example) from None
-    if url.scheme not in ("redis", "rediss"):
-        raise _wrong(name, "does not begin with redis:// or rediss://", example)
-    if not host:
+    url = _split(name, value, ("redis", "rediss"), example)
+    if not url.hostname:
         raise _wrong(name, "names no address", example)
     if not re.fullmatch(r"(/[0-9]*)?", url.path):
         raise _wrong(name, "has a database that is not a number", example)
