@@ -17,8 +17,9 @@ description:
     C(digitalocean.yaml).
   - Where two droplets have one name, the older (the one with the lower id) is the host of that name, and
     the other one is called C(<name>-<id>).
-  - An API that can't be read is an error and never an empty inventory. Ansible itself goes on after such an
-    error unless C(any_unparsed_is_failed) is set in the section C([inventory]) of its configuration.
+  - An API that can't be read is an error and never an empty inventory. With C(any_unparsed_is_failed) in the
+    section C([inventory]) of Ansible's configuration, the run ends with one line that says what is wrong.
+    Without it, Ansible itself makes a warning of the error and goes on.
 requirements:
   - Nothing beside ansible-core and Python 3.11 or later.
 notes:
@@ -209,6 +210,7 @@ import hashlib
 import re
 import typing as t
 
+from ansible import constants
 from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
@@ -256,12 +258,21 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
 
     def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
         super().parse(inventory, loader, path, cache)
-        self._read_config_data(path)
         try:
-            answer = self._read(path, cache)
-        except ApiError as error:
-            raise AnsibleParserError(str(error)) from None
-        hosts = self._host_names(self._filter(answer))
+            self._parse(path, cache)
+        except (ApiError, AnsibleError) as error:
+            if constants.INVENTORY_ANY_UNPARSED_IS_FAILED:
+                # Ansible would end the run, too, but only after a complaint of every other plugin that takes YAML
+                # files, and with a last line that doesn't say what is wrong
+                self.display.error(f"{path}: {' '.join(str(error).split())}", wrap_text=False)
+                raise SystemExit(1) from None
+            if isinstance(error, ApiError):
+                raise AnsibleParserError(str(error)) from None
+            raise
+
+    def _parse(self, path: str, may_use_cache: bool) -> None:
+        self._read_config_data(path)
+        hosts = self._host_names(self._filter(self._read(path, may_use_cache)))
         if not hosts:
             self.display.warning(self._nothing_found())
         for name, (droplet, hostvars) in hosts.items():

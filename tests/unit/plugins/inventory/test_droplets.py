@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible import constants
-from ansible.errors import AnsibleError
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import BaseInventoryPlugin
@@ -30,8 +29,8 @@ PLUGIN = "alphacoder.scaleout.droplets"
 class Inventory:
     """What ansible makes of a file for this plugin."""
 
-    def __init__(self, folder: Path, api: FakeApi, warnings: list[str]) -> None:
-        self.folder, self.api, self.warnings = folder, api, warnings
+    def __init__(self, folder: Path, api: FakeApi, warnings: list[str], errors: list[str]) -> None:
+        self.folder, self.api, self.warnings, self.errors = folder, api, warnings, errors
 
     def write(self, **options: t.Any) -> Path:
         path = self.folder / "digitalocean.yml"
@@ -49,9 +48,10 @@ class Inventory:
         return [host.name for host in self.read(**options).get_hosts()]
 
     def failure(self, **options: t.Any) -> str:
-        with pytest.raises(AnsibleError, match="Completely failed to parse"):
+        with pytest.raises(SystemExit):
             self.read(**options)
-        return " ".join(" ".join(self.warnings).split())
+        (text,) = self.errors
+        return text
 
     def hostvars(self, host: str, **options: t.Any) -> dict[str, t.Any]:
         found = self.read(**options).get_host(host)
@@ -66,12 +66,11 @@ class Inventory:
 @pytest.fixture
 def inventory(tmp_path: Path, api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> Inventory:
     warnings: list[str] = []
+    errors: list[str] = []
     monkeypatch.setattr(constants, "INVENTORY_ANY_UNPARSED_IS_FAILED", True)
     monkeypatch.setattr(Display, "warning", lambda self, msg, *args, **kwargs: warnings.append(str(msg)))
-    monkeypatch.setattr(
-        Display, "error_as_warning", lambda self, msg, exception: warnings.append(str(exception)), raising=False
-    )
-    return Inventory(tmp_path, api, warnings)
+    monkeypatch.setattr(Display, "error", lambda self, msg, *args, **kwargs: errors.append(str(msg)))
+    return Inventory(tmp_path, api, warnings, errors)
 
 
 class TestHosts:
@@ -420,12 +419,14 @@ class TestCache:
 class TestCommand:
     """As a user runs it."""
 
-    def run(self, path: Path, *arguments: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, path: Path, *arguments: str, token: str = TOKEN, must_parse: bool = True
+    ) -> subprocess.CompletedProcess[str]:
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(path.parent),
             "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
-            "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
+            "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": str(must_parse),
             "ANSIBLE_NOCOLOR": "true",
             "DIGITALOCEAN_TOKEN": token,
         }
@@ -441,12 +442,24 @@ class TestCommand:
         assert shown["_meta"]["hostvars"]["app-1"]["do_id"] == 1
         assert "WARNING" not in done.stderr
 
-    def test_a_refused_token_ends_the_run(self, inventory: Inventory) -> None:
-        refused = "dop_v1_refused77"
-        done = self.run(inventory.write(api_token=None), "--list", "-vvvv", token=refused)
-        assert done.returncode != 0
+    def test_a_refused_token_ends_the_run_with_one_line(self, inventory: Inventory) -> None:
+        path = inventory.write(api_token=None)
+        done = self.run(path, "--list", token="dop_v1_refused77")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == (
+            f"[ERROR]: {path}: DigitalOcean API, GET /droplets: status 401 (Unable to authenticate you.): "
+            "the token was refused; check that api_token is complete and still valid\n"
+        )
+
+    def test_a_refused_token_is_a_warning_where_ansible_goes_on(self, inventory: Inventory) -> None:
+        done = self.run(inventory.write(api_token=None), "--list", token="dop_v1_refused77", must_parse=False)
         assert "status 401 (Unable to authenticate you.): the token was refused" in " ".join(done.stderr.split())
-        assert "Traceback" not in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_a_refused_token_is_shown_at_no_verbosity(self, inventory: Inventory) -> None:
+        refused = "dop_v1_refused77"
+        done = self.run(inventory.write(api_token=None), "--list", "-vvvvv", token=refused)
+        assert "status 401" in done.stderr
         assert refused not in done.stdout + done.stderr
 
 
