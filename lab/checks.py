@@ -36,7 +36,10 @@ def disk_is_free(engine: Engine) -> None:
     folder = engine.info("DockerRootDir")
     free = shutil.disk_usage(folder).free / 1e9
     if free < _FREE_GB:
-        raise LabError(f"{free:.1f} GB are free in {folder}, where Docker keeps its data: {_FREE_GB} GB are needed")
+        raise LabError(
+            f"{free:.1f} GB are free in {folder}, where Docker keeps its data, and {_FREE_GB} GB are needed: make room "
+            "there, then run this again"
+        )
 
 
 def subnet_is_free(network: IPv4Network, setting: str) -> None:

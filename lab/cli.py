@@ -68,6 +68,8 @@ def _up(options: argparse.Namespace) -> None:
     Settings.read(os.environ)
     _prepare(engine)
     standing = engine.networks(lab.name)
+    if not standing:
+        checks.disk_is_free(engine)
     for kind, subnet in (("public", lab.public), ("private", lab.private)):
         if lab.network(kind) not in standing:
             checks.subnet_is_free(subnet, f"LAB_{kind.upper()}")
@@ -93,7 +95,6 @@ def _prepare(engine: Engine) -> None:
             if not engine.answers():
                 with _step("container engine"):
                     daemons.start_engine(engine)
-    checks.disk_is_free(engine)
 
 
 def _build(engine: Engine, slugs: list[str]) -> None:
@@ -173,7 +174,9 @@ def _status(_options: argparse.Namespace) -> None:
 def _image(options: argparse.Namespace) -> None:
     engine = Engine()
     _prepare(engine)
-    _build(engine, [slug for slug in [options.slug] if not images.is_built(engine, slug)])
+    if not images.is_built(engine, options.slug):
+        checks.disk_is_free(engine)
+        _build(engine, [options.slug])
 
 
 _printing = threading.Lock()

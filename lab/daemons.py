@@ -25,6 +25,8 @@ from lab.state import ROOT, SHARED, Lab, token, write_private
 
 _ENGINE_PID = SHARED / "engine.pid"
 _ENGINE_LOG = SHARED / "engine.log"
+# The engine's own, of itself and of the containerd that it starts
+_PID_FILES = {Path("/var/run/docker.pid"): "dockerd", Path("/var/run/docker/containerd/containerd.pid"): "containerd"}
 
 
 def start_engine(engine: Engine) -> None:
@@ -35,6 +37,8 @@ def start_engine(engine: Engine) -> None:
             raise LabError(f"systemctl start docker failed, see journalctl -u docker: {done.stderr.strip()[-200:]}")
         _wait(engine.answers, 30)
     else:
+        for path, word in _PID_FILES.items():
+            forget_dead(path, word)
         process = _spawn(["dockerd"], _ENGINE_LOG, dict(os.environ))
         write_private(_ENGINE_PID, f"{process.pid}\n")
         _wait(lambda: engine.answers() or process.poll() is not None, 60)
@@ -45,6 +49,14 @@ def start_engine(engine: Engine) -> None:
 def stop_engine() -> bool:
     """Stops the engine if a lab started it; says whether it did."""
     return _stop(_ENGINE_PID, "dockerd", 30)
+
+
+def forget_dead(pid_file: Path, word: str) -> None:
+    """Removes a pid file whose process is gone. An engine that was killed leaves its own, and the next one takes a
+    zombie or any other process of that number for a running engine, and refuses to start."""
+    text = pid_file.read_text().strip() if pid_file.exists() else ""
+    if text.isdigit() and not _runs(int(text), word, False):
+        pid_file.unlink()
 
 
 def answers(lab: Lab) -> bool:

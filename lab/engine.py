@@ -118,7 +118,9 @@ class Engine:
     ) -> None:
         self.run(
             "create", "--name", name, "--hostname", hostname, *_labels(lab.name, "droplet", data),
-            "--network", lab.network("public"), "--ip", public, "--restart", "no",
+            "--network", lab.network("public"), "--ip", public,
+            # As a machine that lost its power: it comes up again unless it was off before
+            "--restart", "unless-stopped",
             *self._isolation(), "--env", "container=docker",
             "--stop-signal", "SIGRTMIN+3", "--tmpfs", "/run:exec", "--tmpfs", "/run/lock",
             "--tmpfs", "/tmp:exec",

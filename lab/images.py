@@ -108,7 +108,10 @@ def _build(engine: Engine, recipe: Recipe) -> None:
         if image_id:
             engine.remove_images([image_id])
         said = lines[0] if lines else failure or f"exit code {code}"
-        raise LabError(f"{recipe.image} needs Debian's package archive (the mirror that mmdebstrap picks): {said}")
+        raise LabError(
+            f"{recipe.image} could not be made from Debian's package archive: check the network, then run this again "
+            f"({said})"
+        )
     if failure:
         raise LabError(f"the engine did not take the image {recipe.image}: {failure}")
     engine.tag(image_id, recipe.image)

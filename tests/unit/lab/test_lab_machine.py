@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
@@ -124,6 +125,23 @@ def test_a_service_ends_with_all_that_it_started(tmp_path: Path) -> None:
     assert daemons._stop(pid_file, "mine", 5, group=True)
     assert not daemons._runs(leader.pid, "mine", group=True)
     assert not pid_file.exists()
+
+
+def test_an_engine_that_was_killed_is_forgotten(tmp_path: Path) -> None:
+    zombie = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    runs = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "dockerd"])
+    try:
+        for process in (zombie, runs):
+            pid_file = tmp_path / f"{process.pid}.pid"
+            pid_file.write_text(f"{process.pid}\n")
+            daemons.forget_dead(pid_file, "dockerd")
+        daemons.forget_dead(tmp_path / "none", "dockerd")
+        assert [path.name for path in tmp_path.iterdir()] == [f"{runs.pid}.pid"]
+    finally:
+        runs.kill()
+        for process in (zombie, runs):
+            process.wait()
 
 
 def test_a_pid_that_is_another_program_now_is_left_alone(tmp_path: Path) -> None:
