@@ -73,6 +73,8 @@ def _up(options: argparse.Namespace) -> None:
     for kind, subnet in (("public", lab.public), ("private", lab.private)):
         if lab.network(kind) not in standing:
             checks.subnet_is_free(subnet, f"LAB_{kind.upper()}")
+    # Here, too, because building takes half a minute
+    daemons.port_is_free(lab)
     _build(engine, [slug for slug in _AT_ONCE if not images.is_built(engine, slug)])
     with state.locked(lab.name):
         standing = engine.networks(lab.name)

@@ -25,6 +25,8 @@ from lab.state import ROOT, SHARED, Lab, token, write_private
 
 _ENGINE_PID = SHARED / "engine.pid"
 _ENGINE_LOG = SHARED / "engine.log"
+# What gunicorn runs, and so a word of its command line
+_SERVICE = "lab.api:serve()"
 # The engine's own, of itself and of the containerd that it starts
 _PID_FILES = {Path("/var/run/docker.pid"): "dockerd", Path("/var/run/docker/containerd/containerd.pid"): "containerd"}
 
@@ -54,8 +56,8 @@ def stop_engine() -> bool:
 def forget_dead(pid_file: Path, word: str) -> None:
     """Removes a pid file whose process is gone. An engine that was killed leaves its own, and the next one takes a
     zombie or any other process of that number for a running engine, and refuses to start."""
-    text = pid_file.read_text().strip() if pid_file.exists() else ""
-    if text.isdigit() and not _runs(int(text), word, False):
+    pid = _pid(pid_file)
+    if pid and not _runs(pid, word, group=False):
         pid_file.unlink()
 
 
@@ -85,16 +87,11 @@ def service_runs(lab: Lab) -> bool:
 
 def start_service(lab: Lab) -> None:
     stop_service(lab)
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", lab.port))
-        except OSError:
-            raise LabError(f"port {lab.port} is taken by another program: set LAB_PORT to a free one") from None
+    port_is_free(lab)
     log = lab.folder / "api.log"
     command = [
         sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{lab.port}", "--workers", "1", "--threads", "8",
-        "--timeout", "0", "--pid", str(lab.folder / "api.pid"), "--no-control-socket", "lab.api:serve()",
+        "--timeout", "0", "--pid", str(_service_pid(lab)), "--no-control-socket", _SERVICE,
     ]  # fmt: skip
     process = _spawn(command, log, {**os.environ, "LAB_NAME": lab.name})
     _wait(lambda: answers(lab) or process.poll() is not None, 20)
@@ -105,7 +102,24 @@ def start_service(lab: Lab) -> None:
 
 def stop_service(lab: Lab) -> None:
     (lab.folder / "api.version").unlink(missing_ok=True)
-    _stop(lab.folder / "api.pid", "lab.api:serve()", 10, group=True)
+    _stop(_service_pid(lab), _SERVICE, 10, group=True)
+
+
+def port_is_free(lab: Lab) -> None:
+    """Refuses a port that another program listens on. The lab's own may: it is stopped before another starts."""
+    pid = _pid(_service_pid(lab))
+    if pid and _runs(pid, _SERVICE, group=True):
+        return
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", lab.port))
+        except OSError:
+            raise LabError(f"port {lab.port} is taken by another program: set LAB_PORT to a free one") from None
+
+
+def _service_pid(lab: Lab) -> Path:
+    return lab.folder / "api.pid"
 
 
 def call(lab: Lab, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
@@ -139,18 +153,23 @@ def _stop(pid_file: Path, word: str, seconds: float, *, group: bool = False) -> 
     """Ends the process that the file names and says whether it ran. With `group`, what it started ends with it, even
     if it is dead itself: a service's worker outlives its master, and two of them would give out one address twice.
     """
-    text = pid_file.read_text().strip() if pid_file.exists() else ""
-    if not text.isdigit():
+    pid = _pid(pid_file)
+    if not pid:
         return False
-    ran = _runs(int(text), word, group)
+    ran = _runs(pid, word, group)
     if ran:
         with contextlib.suppress(ProcessLookupError):
-            (os.killpg if group else os.kill)(int(text), signal.SIGTERM)
-            _wait(lambda: not _runs(int(text), word, group), seconds)
-            if group and _runs(int(text), word, group):
-                os.killpg(int(text), signal.SIGKILL)
+            (os.killpg if group else os.kill)(pid, signal.SIGTERM)
+            _wait(lambda: not _runs(pid, word, group), seconds)
+            if group and _runs(pid, word, group):
+                os.killpg(pid, signal.SIGKILL)
     pid_file.unlink(missing_ok=True)
     return ran
+
+
+def _pid(pid_file: Path) -> int | None:
+    text = pid_file.read_text().strip() if pid_file.exists() else ""
+    return int(text) if text.isdigit() else None
 
 
 def _runs(pid: int, word: str, group: bool) -> bool:
