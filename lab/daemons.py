@@ -28,7 +28,10 @@ _ENGINE_LOG = SHARED / "engine.log"
 # What gunicorn runs, and so a word of its command line
 _SERVICE = "lab.api:serve()"
 # The engine's own, of itself and of the containerd that it starts
-_PID_FILES = {Path("/var/run/docker.pid"): "dockerd", Path("/var/run/docker/containerd/containerd.pid"): "containerd"}
+_ENGINE_PID_FILES = {
+    Path("/var/run/docker.pid"): "dockerd",
+    Path("/var/run/docker/containerd/containerd.pid"): "containerd",
+}
 
 
 def start_engine(engine: Engine) -> None:
@@ -39,7 +42,7 @@ def start_engine(engine: Engine) -> None:
             raise LabError(f"systemctl start docker failed, see journalctl -u docker: {done.stderr.strip()[-200:]}")
         _wait(engine.answers, 30)
     else:
-        for path, word in _PID_FILES.items():
+        for path, word in _ENGINE_PID_FILES.items():
             forget_dead(path, word)
         process = _spawn(["dockerd"], _ENGINE_LOG, dict(os.environ))
         write_private(_ENGINE_PID, f"{process.pid}\n")

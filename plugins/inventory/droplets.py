@@ -261,7 +261,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         try:
             self._parse(path, cache)
         except (ApiError, AnsibleError) as error:
-            if constants.INVENTORY_ANY_UNPARSED_IS_FAILED:
+            # A file that is another plugin's in spite of its name is left to that one
+            if constants.INVENTORY_ANY_UNPARSED_IS_FAILED and self._is_named_in(path):
                 # Ansible would end the run, too, but only after a complaint of every other plugin that takes YAML
                 # files, and with a last line that doesn't say what is wrong
                 self.display.error(f"{path}: {' '.join(str(error).split())}", wrap_text=False)
@@ -269,6 +270,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             if isinstance(error, ApiError):
                 raise AnsibleParserError(str(error)) from None
             raise
+
+    def _is_named_in(self, path: str) -> bool:
+        try:
+            config = self.loader.load_from_file(path)
+        except AnsibleError:
+            return False
+        return isinstance(config, dict) and config.get("plugin") == self.NAME
 
     def _parse(self, path: str, may_use_cache: bool) -> None:
         self._read_config_data(path)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -125,6 +126,15 @@ def test_a_service_ends_with_all_that_it_started(tmp_path: Path) -> None:
     assert daemons._stop(pid_file, "mine", 5, group=True)
     assert not daemons._runs(leader.pid, "mine", group=True)
     assert not pid_file.exists()
+
+
+def test_a_taken_port_is_refused(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        monkeypatch.setenv("LAB_PORT", str(port))
+        with pytest.raises(LabError, match=f"port {port} is taken by another program: set LAB_PORT"):
+            daemons.port_is_free(state.lab("demo"))
+    daemons.port_is_free(state.lab("demo"))
 
 
 def test_an_engine_that_was_killed_is_forgotten(tmp_path: Path) -> None:

@@ -427,6 +427,7 @@ class TestCommand:
             "HOME": str(path.parent),
             "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
             "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": str(must_parse),
+            "ANSIBLE_INVENTORY_ENABLED": f"{PLUGIN},yaml",
             "ANSIBLE_NOCOLOR": "true",
             "DIGITALOCEAN_TOKEN": token,
         }
@@ -453,8 +454,16 @@ class TestCommand:
 
     def test_a_refused_token_is_a_warning_where_ansible_goes_on(self, inventory: Inventory) -> None:
         done = self.run(inventory.write(api_token=None), "--list", token="dop_v1_refused77", must_parse=False)
+        assert done.returncode == 0
         assert "status 401 (Unable to authenticate you.): the token was refused" in " ".join(done.stderr.split())
         assert "Traceback" not in done.stderr
+
+    def test_a_static_inventory_of_such_a_name_is_left_to_its_plugin(self, tmp_path: Path) -> None:
+        path = tmp_path / "droplets.yml"
+        path.write_text("app: {hosts: {app-1: {ansible_host: 203.0.113.1}}}")
+        done = self.run(path, "--list")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert json.loads(done.stdout)["app"]["hosts"] == ["app-1"]
 
     def test_a_refused_token_is_shown_at_no_verbosity(self, inventory: Inventory) -> None:
         refused = "dop_v1_refused77"
