@@ -7,6 +7,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+from haproxy_program import find_haproxy
+
 REPO = Path(__file__).resolve().parent.parent
 
 sys.path[:0] = [str(REPO), str(REPO / ".build" / "collections"), str(REPO / "roles" / "hits" / "files")]
+
+
+@pytest.fixture(scope="session")
+def haproxy_program() -> str:
+    """The path of a HAProxy program, to start on a private socket or to check a configuration with."""
+    return find_haproxy()
