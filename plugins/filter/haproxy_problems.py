@@ -44,7 +44,8 @@ import typing as t
 from collections.abc import Iterable
 
 NAME = re.compile(r"[A-Za-z0-9_.:-]+")
-TIME = re.compile(r"[1-9]\d*(us|ms|s|m|h|d)|0")
+TIME = re.compile(r"([1-9]\d*)(us|ms|s|m|h|d)")
+MILLISECONDS = {"us": 0.001, "ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 # HAProxy's own names, with what each needs after it
 BALANCE = {
     "roundrobin": r"roundrobin",
@@ -82,7 +83,9 @@ def _lines(value: object) -> list[t.Any]:
 
 
 def _is_time(value: object) -> bool:
-    return isinstance(value, str) and TIME.fullmatch(value) is not None
+    """Whether HAProxy takes this as a time: a number and a unit, at most what 31 bits hold in milliseconds."""
+    found = TIME.fullmatch(value) if isinstance(value, str) else None
+    return found is not None and int(found[1]) * MILLISECONDS[found[2]] <= 2**31 - 1
 
 
 class _Checker:
@@ -113,7 +116,7 @@ class _Checker:
 
     def time(self, where: str, value: object) -> None:
         if not _is_time(value):
-            self.wrong(where, value, "a number with its unit (us, ms, s, m, h or d), as '30s'")
+            self.wrong(where, value, "a number with its unit (us, ms, s, m, h or d), as '30s', and at most 24d")
 
     def port(self, where: str, value: object) -> None:
         if not str(value).isdigit() or not 1 <= int(str(value)) <= 65535:
@@ -143,7 +146,7 @@ class _Checker:
                 value,
                 "a name and one of insert, rewrite and prefix, as 'SERVERID insert indirect nocache httponly'",
             )
-        for word, argument in zip(words[1:], [*words[2:], ""], strict=True):
+        for word, argument in zip(words, [*words[1:], ""], strict=True):
             if word in ("maxidle", "maxlife") and not _is_time(argument):
                 self.wrong(f"{word} of {where}", argument, "a number with its unit, as '30m'")
 
@@ -271,8 +274,6 @@ class _Checker:
                 self.wrong(f"name in {kind}", name, "of letters, digits and _ . : -")
             if name in OWN_SECTIONS:
                 self.wrong(f"name in {kind}", name, f"another one, for {', '.join(OWN_SECTIONS)} are the role's own")
-        for name in sorted({name for name in names if names.count(name) > 1}):
-            self.wrong(f"name in {kind}", name, "the name of one section only")
 
     def certificates(self) -> None:
         names = []
@@ -324,6 +325,9 @@ class _Checker:
         backends = get("haproxy_backends") or []
         self.names("haproxy_frontends", frontends)
         self.names("haproxy_backends", backends)
+        names = [section["name"] for section in (*frontends, *backends)]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            self.wrong("name in haproxy_frontends and haproxy_backends", name, "the name of one section only")
         modes = {"app": self.mode} if get("haproxy_servers") else {}
         modes |= {section["name"]: section.get("mode") or self.mode for section in backends}
 

@@ -1,0 +1,69 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Role haproxy without a host: its settings, its haproxy.cfg, and what HAProxy says of that."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+
+ROLE = Path(__file__).resolve().parents[3] / "roles" / "haproxy"
+SERVERS = [
+    {"name": "app-1", "address": "192.0.2.1", "port": 8000},
+    {"name": "app-2", "address": "192.0.2.2", "port": 8000},
+]
+
+
+def _trusted(value: Any) -> Any:
+    """The value with its texts as ones that Ansible takes as templates, like those of a vars file."""
+    if isinstance(value, dict):
+        return {key: _trusted(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_trusted(item) for item in value]
+    return trust_as_template(value) if isinstance(value, str) else value
+
+
+def defaults() -> dict[str, Any]:
+    return yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
+
+
+def render(**settings: Any) -> str:
+    """Return the haproxy.cfg that the role makes of these variables on a machine with 1 GiB of memory."""
+    internal = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
+    machine = {"__haproxy_machine": {"stdout_lines": ["1024", "524288"]}, "ansible_managed": "Ansible managed"}
+    variables = _trusted({**defaults(), "haproxy_servers": SERVERS, **settings, **internal, **machine})
+    template = (ROLE / "templates" / "haproxy.cfg.j2").read_text()
+    return str(Templar(loader=DataLoader(), variables=variables).template(trust_as_template(template)))
+
+
+def section(text: str, header: str) -> list[str]:
+    """Return the lines of a section, with one space between words."""
+    lines = iter(text.splitlines())
+    for line in lines:
+        if line == header:
+            break
+    else:
+        raise AssertionError(f"no section {header!r} in:\n{text}")
+    found = []
+    for line in lines:
+        if not line.startswith(" "):
+            break
+        found.append(" ".join(line.split()))
+    return found
+
+
+def refusal(program: str, text: str, folder: Path) -> str:
+    """Return what HAProxy has against this configuration, or nothing; files of /etc/haproxy are those of `folder`."""
+    text = text.replace("/etc/haproxy/", f"{folder}/")
+    # The distribution's package makes them, and tests do without it
+    for kind in ("user", "group"):
+        text = text.replace(f"    {kind:<29} haproxy\n", "")
+    path = folder / "haproxy.cfg"
+    path.write_text(text)
+    done = subprocess.run([program, "-c", "-f", str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return "" if done.returncode == 0 else f"{done.stdout}\n{text}"

@@ -1,0 +1,330 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The haproxy.cfg that the role makes: what is in it, how it reads, and that HAProxy takes it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.alphacoder.scaleout.plugins.filter.haproxy_problems import haproxy_problems
+from haproxy_program import haproxy_version
+from haproxy_role import SERVERS, defaults, refusal, render, section
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+# A red run has to be the change's doing; outside of CI each run tries others
+# No shrinking: a run of HAProxy for each step takes minutes, and the variables of a failure are readable as they are
+settings.register_profile(
+    "found",
+    max_examples=150,
+    deadline=None,
+    derandomize="CI" in os.environ,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
+
+
+@pytest.fixture(scope="session")
+def etc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that the role puts into /etc/haproxy."""
+    folder = tmp_path_factory.mktemp("etc-haproxy")
+    (folder / "pages").mkdir()
+    for page in ("503", "429", "maintenance"):
+        (folder / "pages" / f"{page}.html").write_text("<p>Sorry</p>")
+    (folder / "stats.authorization").write_text("Basic c3RhdHM6YS1zZWNyZXQtb2YtMTY=\n")
+    (folder / "certs").mkdir()
+    pem = folder / "certs" / "site.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=example.org -days 1 -keyout {0} -out {0}.crt"
+    subprocess.run(command.format(pem).split(), check=True, capture_output=True)
+    pem.write_text(pem.read_text() + Path(f"{pem}.crt").read_text())
+    Path(f"{pem}.crt").unlink()
+    return folder
+
+
+def test_common_case_reads_like_written_by_hand() -> None:
+    text = render(haproxy_httpchk="GET /readyz", haproxy_cookie="SERVERID insert indirect nocache httponly")
+
+    assert section(text, "backend app") == [
+        "balance roundrobin",
+        "cookie SERVERID insert indirect nocache httponly",
+        "option httpchk GET /readyz",
+        "http-check expect status 200",
+        "http-reuse safe",
+        "retry-on conn-failure empty-response",
+        "# A request that may have changed something is not sent twice",
+        "http-request disable-l7-retry unless METH_GET",
+        "default-server check inter 2s fall 3 rise 2 weight 100",
+        "server app-1 192.0.2.1:8000 cookie app-1",
+        "server app-2 192.0.2.2:8000 cookie app-2",
+    ]
+    assert [line for line in text.splitlines() if line and not line.startswith(("#", " "))] == [
+        "global",
+        "defaults",
+        "frontend public",
+        "backend app",
+    ]
+
+
+def test_file_has_no_needless_white_space() -> None:
+    text = render(
+        haproxy_httpchk="GET /readyz",
+        haproxy_rate_limit={"requests": 1, "period": "1s"},
+        haproxy_backends=[{"name": "other"}],
+        haproxy_extra=["userlist people", "    user me insecure-password secret"],
+    )
+    lines = text.splitlines()
+
+    assert [line for line in lines if line != line.rstrip()] == []
+    # One empty line before each section, and nowhere else
+    starts = [number for number, line in enumerate(lines) if line and line[0].isalpha()]
+    assert [number for number, line in enumerate(lines) if not line] == [number - 1 for number in starts]
+    assert text.endswith("    user me insecure-password secret\n")
+
+
+def test_values_of_a_section_stand_in_one_column() -> None:
+    lines = render(haproxy_httpchk="GET /readyz").splitlines()
+    start = lines.index("frontend public")
+    frontend = [line for line in lines[start + 1 : lines.index("", start)] if not line.startswith("    #")]
+
+    assert {line[27] for line in frontend} == {" "}
+    assert all(line[28] != " " for line in frontend)
+
+
+def test_client_does_not_choose_its_own_address() -> None:
+    public = section(render(haproxy_http_request="set-src hdr(CF-Connecting-IP)"), "frontend public")
+
+    assert "http-request set-header X-Forwarded-For %[src]" in public
+    assert "http-request del-header Forwarded" in public
+    # A rule of the user's own that says who the client is holds for what servers are told
+    assert public.index("http-request set-src hdr(CF-Connecting-IP)") < public.index(
+        "http-request set-header X-Forwarded-For %[src]"
+    )
+
+
+def test_addresses_of_a_proxy_header_are_the_ones_that_are_allowed() -> None:
+    allow = {"haproxy_allow": ["192.0.2.0/24"], "haproxy_deny": ["192.0.2.7"]}
+
+    assert section(render(**allow), "frontend public")[2:4] == [
+        "tcp-request connection reject if { src 192.0.2.7 }",
+        "tcp-request connection reject unless { src 192.0.2.0/24 }",
+    ]
+    assert section(render(haproxy_bind="*:80 accept-proxy", **allow), "frontend public")[2:4] == [
+        "tcp-request session reject if { src 192.0.2.7 }",
+        "tcp-request session reject unless { src 192.0.2.0/24 }",
+    ]
+
+
+def test_maxconn_fits_the_machine() -> None:
+    assert "maxconn 10240" in section(render(), "global")
+    assert "maxconn 77" in section(render(haproxy_maxconn="77"), "global")
+
+
+def test_tcp_mode_has_nothing_of_http() -> None:
+    text = render(haproxy_mode="tcp", haproxy_bind="*:5432", haproxy_balance="leastconn")
+
+    assert section(text, "frontend public") == ["bind *:5432", "option tcplog", "default_backend app"]
+    assert section(text, "backend app")[:2] == [
+        "balance leastconn",
+        "default-server check inter 2s fall 3 rise 2 weight 100",
+    ]
+
+
+def test_texts_of_extra_vars_are_taken_as_what_they_say() -> None:
+    text = render(haproxy_maintenance="false", haproxy_servers=[{**SERVERS[0], "backup": "no", "check": "yes"}])
+
+    assert "maintenance.html" not in text
+    assert section(text, "backend app")[-1] == "server app-1 192.0.2.1:8000"
+
+
+def test_haproxy_takes_the_defaults(haproxy_program: str, etc: Path) -> None:
+    assert refusal(haproxy_program, render(), etc) == ""
+
+
+def test_haproxy_takes_every_feature_at_once(haproxy_program: str, etc: Path) -> None:
+    variables: dict[str, Any] = {
+        "haproxy_bind": ["*:80", "*:443 ssl crt /etc/haproxy/certs/ alpn h2,http/1.1"],
+        "haproxy_redirect": "scheme https code 301 unless { ssl_fc }",
+        "haproxy_use_backend": ["api if { path_beg /api/ }", "api if { hdr(host) -i api.example.org }"],
+        "haproxy_http_response": "set-header Strict-Transport-Security max-age=31536000",
+        "haproxy_rate_limit": {"requests": 100, "period": "10s"},
+        "haproxy_httpchk": "GET /readyz",
+        "haproxy_http_check": ["send hdr Host example.org", "expect rstring ^ready"],
+        "haproxy_cookie": "SERVERID insert indirect nocache secure httponly maxidle 30m maxlife 8h attr SameSite=Lax",
+        "haproxy_stats_bind": "192.0.2.9:8404",
+        "haproxy_stats_password": "a-secret-of-16",
+        "haproxy_error_pages": {503: "503.html", 429: "429.html"},
+        "haproxy_frontends": [
+            {
+                "name": "postgres",
+                "bind": "*:5432",
+                "mode": "tcp",
+                "default_backend": "postgres",
+                "timeout": {"client": "1h"},
+            },
+            {"name": "behind", "bind": "*:81 accept-proxy", "allow": ["2001:db8::/32"], "default_backend": "api"},
+        ],
+        "haproxy_backends": [
+            {"name": "api", "maintenance": True, "servers": [{**SERVERS[0], "options": "send-proxy-v2", "weight": 0}]},
+            {
+                "name": "postgres",
+                "mode": "tcp",
+                "balance": "source",
+                "hash_type": "consistent",
+                "stick_table": "type ip size 1m expire 30m",
+                "stick": ["on src"],
+                "option": "pgsql-check user me",
+                "servers": [{**SERVERS[0], "slowstart": "30s", "maxconn": 5, "maxqueue": 3, "backup": True}],
+            },
+        ],
+    }
+
+    assert haproxy_problems({**defaults(), "haproxy_servers": SERVERS, **variables}) == []
+    assert refusal(haproxy_program, render(**variables), etc) == ""
+
+
+words = st.text("abcdefghijklmnopqrstuvwxyz0123456789_.:-", min_size=1, max_size=12).filter(
+    lambda text: text not in ("public", "app", "stats")
+)
+times = st.builds("{}{}".format, st.integers(1, 500), st.sampled_from(["ms", "s", "m", "h"]))
+balances = [
+    "roundrobin",
+    "static-rr",
+    "leastconn",
+    "first",
+    "source",
+    "random",
+    "random(4)",
+    "rdp-cookie",
+    "rdp-cookie(mstshash)",
+    "hash src",
+]
+balances_of_http = ["uri", "uri whole", "uri depth 3", "url_param user", "url_param user check_post", "hdr(User-Agent)"]
+networks = st.sampled_from(["192.0.2.7", "192.0.2.0/24", "2001:db8::/32", "2001:db8::7"])
+
+
+def optional(**keys: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional=keys)
+
+
+def servers() -> st.SearchStrategy[list[dict[str, Any]]]:
+    required = {
+        "name": words,
+        "address": st.sampled_from(["192.0.2.1", "2001:db8::1", "localhost"]),
+        "port": st.integers(1, 65535),
+    }
+    keys: dict[str, st.SearchStrategy[Any]] = {
+        "weight": st.integers(0, 256),
+        "backup": st.booleans(),
+        "maxconn": st.integers(0, 10000),
+        "maxqueue": st.integers(0, 100),
+        "slowstart": times,
+        "cookie": words,
+        "check": st.booleans(),
+        "disabled": st.booleans(),
+        "options": st.sampled_from(
+            ["send-proxy-v2", "ssl verify none", "inter 1s", "on-marked-down shutdown-sessions"]
+        ),
+    }
+    return st.lists(st.fixed_dictionaries(required, optional=keys), max_size=4, unique_by=lambda server: server["name"])
+
+
+def lines(*choices: str) -> st.SearchStrategy[Any]:
+    return st.sampled_from(choices) | st.lists(st.sampled_from(choices), max_size=3)
+
+
+def backend(mode: str) -> dict[str, st.SearchStrategy[Any]]:
+    keys: dict[str, st.SearchStrategy[Any]] = {
+        "balance": st.sampled_from(balances + (balances_of_http if mode == "http" else [])),
+        "hash_type": st.sampled_from(["map-based", "consistent", "consistent sdbm avalanche"]),
+        "httpchk": st.sampled_from(["GET /readyz", "HEAD / HTTP/1.0", "OPTIONS /"]),
+        "http_check": st.sampled_from(["expect status 200", ["send hdr Host example.org", "expect string ready"], []]),
+        "default_server": st.builds("inter {} fall {} rise {}".format, times, st.integers(1, 9), st.integers(1, 9)),
+        "stick_table": st.just("type ip size 1m expire 30m"),
+    }
+    if mode == "http":
+        keys |= {
+            "cookie": st.builds(
+                "{} {} {}".format,
+                st.sampled_from(["SERVERID", "JSESSIONID"]),
+                st.just("insert"),
+                st.sampled_from(["", "indirect nocache", "nocache httponly secure maxidle 5m maxlife 1h"]),
+            ).map(str.strip)
+            | st.sampled_from(["SRV rewrite", "JSESSIONID prefix nocache"]),
+            "http_reuse": st.sampled_from(["never", "safe", "aggressive", "always"]),
+            "maintenance": st.booleans(),
+        }
+    return keys
+
+
+def frontend(mode: str) -> dict[str, st.SearchStrategy[Any]]:
+    keys: dict[str, st.SearchStrategy[Any]] = {
+        "allow": st.lists(networks, max_size=3),
+        "deny": st.lists(networks, max_size=3),
+        "tcp_request": lines("inspect-delay 5s", "content accept if { src 192.0.2.7 }"),
+    }
+    if mode == "http":
+        keys |= {
+            "rate_limit": st.fixed_dictionaries({"requests": st.integers(1, 10000), "period": times}),
+            "acl": lines("static path_beg /static/", "own src 192.0.2.0/24"),
+            "http_request": lines("deny if { path_beg /admin }", "set-header X-Via lb", "capture req.hdr(Host) len 40"),
+            "http_response": lines("set-header X-Frame-Options DENY", "del-header Server"),
+            "redirect": lines("scheme https code 301 unless { ssl_fc }", "prefix https://example.org if { path /old }"),
+        }
+    return keys
+
+
+@st.composite
+def valid_variables(draw: st.DrawFn) -> dict[str, Any]:
+    mode = draw(st.sampled_from(["http", "http", "tcp"]))
+    flat = draw(optional(**frontend(mode), **backend(mode)))
+    variables = {f"haproxy_{key}": value for key, value in flat.items()}
+    variables |= {
+        "haproxy_mode": mode,
+        "haproxy_bind": draw(
+            lines("*:80", "192.0.2.1:8080", ":::8443 v4v6 ssl crt /etc/haproxy/certs/ alpn h2,http/1.1").filter(
+                lambda value: isinstance(value, str) or len(set(value)) == len(value)
+            )
+        ),
+        "haproxy_servers": draw(servers().filter(bool)),
+        "haproxy_maxconn": draw(st.integers(0, 4000)),
+        "haproxy_retries": draw(st.integers(0, 5)),
+        "haproxy_log_format": draw(st.sampled_from([defaults()["haproxy_log_format"], "", '%ci %ST %{+Q}r "%ID"'])),
+    }
+    for name in ("connect", "client", "server", "http_request", "http_keep_alive", "queue", "check", "tunnel"):
+        if draw(st.booleans()):
+            variables[f"haproxy_timeout_{name}"] = draw(times)
+    variables["haproxy_backends"] = []
+    modes = {"app": mode}
+    for name in draw(st.lists(words, max_size=3, unique=True)):
+        modes[name] = draw(st.sampled_from(["http", "tcp"]))
+        more = draw(
+            optional(**backend(modes[name]), retries=st.integers(0, 9), timeout=optional(server=times, queue=times))
+        )
+        variables["haproxy_backends"].append({"name": name, "mode": modes[name], "servers": draw(servers()), **more})
+    variables["haproxy_frontends"] = []
+    others = words.filter(lambda name: name not in modes)
+    for number, name in enumerate(draw(st.lists(others, max_size=3, unique=True))):
+        of = draw(st.sampled_from(["http", "tcp"]))
+        targets = [target for target, target_mode in modes.items() if target_mode == of]
+        more = draw(optional(**frontend(of), maxconn=st.integers(1, 5000), timeout=optional(client=times)))
+        if targets:
+            more["default_backend"] = draw(st.sampled_from(targets))
+        variables["haproxy_frontends"].append({"name": name, "mode": of, "bind": f"*:{9000 + number}", **more})
+    if draw(st.booleans()):
+        variables |= {"haproxy_stats_bind": "192.0.2.9:8404", "haproxy_stats_password": "a-secret-of-16"}
+    return variables
+
+
+@settings(settings.get_profile("found"), suppress_health_check=list(HealthCheck))
+@given(variables=valid_variables())
+def test_haproxy_takes_what_the_role_takes(haproxy_program: str, etc: Path, variables: dict[str, Any]) -> None:
+    if haproxy_version(haproxy_program) < (2, 6):
+        variables = {key: "source" if value == "hash src" else value for key, value in variables.items()}
+        for more in variables["haproxy_backends"]:
+            more["balance"] = more.get("balance", "first").replace("hash src", "source")
+
+    assert haproxy_problems({**defaults(), **variables}) == []
+    assert refusal(haproxy_program, render(**variables), etc) == ""
