@@ -36,6 +36,10 @@ INHERITED_DRAIN = 0x10
 RESOLUTION_MAINT = 0x20
 # srv_op_state there: checks let it serve
 OP_STATE_UP = (1, 2)
+# srv_check_result there: the last check passed, or did so on a condition (http-check disable-on-404)
+CHECK_PASSED = (3, 4)
+
+STATE_NUMBERS = ("srv_admin_state", "srv_op_state", "srv_uweight", "srv_iweight", "srv_check_result")
 
 # S.3.1.17.status.1:SGP:str:DOWN
 _STAT = re.compile(
@@ -84,9 +88,18 @@ class Server:
 
     @property
     def up(self) -> bool:
-        """Whether it may serve, as far as admin states and checks go."""
+        """Whether it may serve, as far as admin states and checks go, and its last check passed.
+
+        A server that leaves maint is UP before its first check. Its health then is `rise`, and only a check that
+        passes makes it full, rise + fall - 1.
+        """
         stopped = self.admin & (FORCED_MAINT | INHERITED_MAINT | RESOLUTION_MAINT | FORCED_DRAIN | INHERITED_DRAIN)
-        return not stopped and int(self.known["srv_op_state"]) in OP_STATE_UP
+        if stopped or int(self.known["srv_op_state"]) not in OP_STATE_UP:
+            return False
+        if "check_health" not in self.stats:
+            return True
+        full = int(self.stats["check_rise"]) + int(self.stats["check_fall"]) - 1
+        return int(self.stats["check_health"]) >= full and int(self.known["srv_check_result"]) in CHECK_PASSED
 
     @property
     def weight(self) -> int:
@@ -212,7 +225,7 @@ class Client:
             elif columns and line.strip():
                 values = dict(zip(columns, line.split(" ")))  # noqa: B905 - Python 3.9 has no strict
                 try:
-                    for column in ("srv_admin_state", "srv_op_state", "srv_uweight", "srv_iweight"):
+                    for column in STATE_NUMBERS:
                         int(values[column])
                     states[values["be_name"], values["srv_name"]] = values
                 except (KeyError, ValueError):

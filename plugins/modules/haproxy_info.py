@@ -164,11 +164,11 @@ backends:
       type: int
       sample: 200
     active_servers:
-      description: How many servers are up, backup servers left out.
+      description: How many servers are up and have a weight, backup servers left out.
       type: int
       sample: 2
     backup_servers:
-      description: How many backup servers are up.
+      description: How many backup servers are up and have a weight.
       type: int
       sample: 0
     last_change:

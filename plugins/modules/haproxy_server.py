@@ -66,7 +66,9 @@ options:
   wait:
     description:
       - Whether to wait until the servers are up (O(state=ready)), or have no session left (O(state=drain) and
-        O(state=maint)). A server without checks is up at once.
+        O(state=maint)).
+      - Up is a server whose last check passed. HAProxy itself sends clients to one that leaves V(maint) already
+        before its first check; the task ends after that. A server without checks is up at once.
       - Without O(state) there is nothing to wait for.
     type: bool
     default: true
@@ -326,8 +328,7 @@ def read(client: Client, backend: str, names: list[str]) -> list[Server]:
     unknown = [name for name in dict.fromkeys(names) if name not in there]
     if unknown:
         raise HaproxyError(
-            f"Backend {backend} has no server {', '.join(unknown)}. It has: {', '.join(sorted(there)) or 'none'}. "
-            f"Nothing was changed."
+            f"Backend {backend} has no server {', '.join(unknown)}. It has: {', '.join(sorted(there)) or 'none'}."
         )
     return [there[name] for name in dict.fromkeys(names)]
 
@@ -358,32 +359,33 @@ def put(client: Client, server: Server, now: Setting, then: Setting, weight: str
         client.set_state(name, then.state)
 
 
-def apply(client: Client, servers: list[Server], params: Params) -> bool:
-    """Set them, or none of them if one is refused. Returns whether there was anything to set."""
+def apply(client: Client, servers: list[Server], params: Params, result: Result) -> None:
+    """Set them, or none of them if one is refused."""
     tried: list[Server] = []
     for server in servers:
         now, then = setting_of(server), desired(server, params)
         if now == then:
             continue
         tried.append(server)
+        result["changed"] = True
         try:
             put(client, server, now, then, params["weight"])
         except HaproxyError as error:
-            raise HaproxyError(f"{error} {take_back(client, tried)}") from None
-    return bool(tried)
+            names = ", ".join(one.name for one in tried)
+            try:
+                take_back(client, tried)
+            except HaproxyError as another:
+                raise HaproxyError(f"{error} It is not known whether {names} stays changed: {another}") from None
+            result["changed"] = False
+            raise HaproxyError(f"{error} Nothing stays changed.") from None
 
 
-def take_back(client: Client, servers: list[Server]) -> str:
-    try:
-        current = {server.name: server for server in client.servers(servers[0].backend)}
-        for server in servers:
-            # One that a reload took away needs nothing any more
-            if server.name in current:
-                put(client, server, setting_of(current[server.name]), setting_of(server))
-    except HaproxyError as error:
-        names = ", ".join(server.name for server in servers)
-        return f"Whether {names} was changed is not known, and could not be taken back: {error}"
-    return "Nothing stays changed."
+def take_back(client: Client, servers: list[Server]) -> None:
+    current = {server.name: server for server in client.servers(servers[0].backend)}
+    for server in servers:
+        # One that a reload took away needs nothing any more
+        if server.name in current:
+            put(client, server, setting_of(current[server.name]), setting_of(server))
 
 
 def lack(server: Server, state: str) -> str | None:
@@ -410,24 +412,24 @@ def lack(server: Server, state: str) -> str | None:
     return f"{seen}{': ' if reasons else ''}{', '.join(reasons)}"
 
 
-def wait(client: Client, params: Params, result: Result, warn: t.Callable[[str], None]) -> None:
+def wait(client: Client, params: Params, result: Result, pid: int, warn: t.Callable[[str], None]) -> None:
     """Fills result as it looks, so that a wait that runs out returns the state seen."""
     backend, state = params["backend"], params["state"]
     deadline = time.monotonic() + params["wait_timeout"]
     cut = False
     looks = 0
-    pid = None
     while True:
         try:
-            now = client.info()["Pid"]
             servers = read(client, backend, params["servers"])
+            # In this order, so that a state which a reload lost comes with the new process
+            now = client.info()["Pid"]
         except HaproxyError as error:
             if not error.gone or time.monotonic() >= deadline:
                 raise
             # In the middle of a restart; what is next will be seen
         else:
             result["servers"] = [server.facts() for server in servers]
-            reloaded = pid not in (None, now)
+            reloaded = now != pid
             pid = now
             check_kept(servers, state, reloaded)
             if reloaded and state != "ready":
@@ -490,6 +492,7 @@ def run(module: AnsibleModule, result: Result) -> None:
     params = module.params
     check_params(params)
     client = Client(params["socket"])
+    pid = client.info()["Pid"]
     servers = read(client, params["backend"], params["servers"])
     result["servers"] = [server.facts() for server in servers]
     if module._diff:
@@ -498,18 +501,16 @@ def run(module: AnsibleModule, result: Result) -> None:
         result["changed"] = any(setting_of(server) != desired(server, params) for server in servers)
         result["servers"] = [{**server.facts(), **desired(server, params)._asdict()} for server in servers]
         return
-    result["changed"] = apply(client, servers, params)
+    apply(client, servers, params, result)
     if params["state"] and params["wait"]:
-        wait(client, params, result, module.warn)
+        wait(client, params, result, pid, module.warn)
     elif result["changed"]:
         servers = read(client, params["backend"], params["servers"])
         result["servers"] = [server.facts() for server in servers]
     if params["state"] == "ready" and params["weight"] is None:
         for facts in result["servers"]:
             if facts["weight"] == 0:
-                module.warn(
-                    f"{facts['backend']}/{facts['name']} is ready, but its weight is 0: it gets no new clients."
-                )
+                module.warn(f"{facts['name']} is ready, but its weight is 0, so it gets no new clients: set weight.")
 
 
 def main() -> None:
