@@ -116,11 +116,11 @@ EXAMPLES = r"""
     servers: [app-3]
     weight: 10%
 
-- name: Replace the app without a failed request
+- name: From a play over the app servers, one at a time
   hosts: app
   serial: 1
   tasks:
-    - name: Take this server out on each load balancer
+    - name: Drain this server on each load balancer
       alphacoder.scaleout.haproxy_server:
         backend: app
         servers: ["{{ inventory_hostname }}"]
