@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: haproxy_info
 short_description: What a running HAProxy sees, servers, states, sessions and checks
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - alphacoder (@alphacoder)
 description:

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: haproxy_server
 short_description: Drain servers of a running HAProxy, take them out, bring them back, weigh them
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - alphacoder (@alphacoder)
 description:
