@@ -1,0 +1,545 @@
+#!/usr/bin/python
+# Copyright (c) 2026, alphacoder
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: haproxy_server
+short_description: Drain servers of a running HAProxy, take them out, bring them back, weigh them
+version_added: 0.1.0
+author:
+  - alphacoder (@alphacoder)
+description:
+  - Sets the admin state and the weight of servers over HAProxy's runtime API, with no reload.
+  - With O(wait), which is the default, the task ends when the servers are up (O(state=ready)), or have no session
+    left (O(state=drain) and O(state=maint)).
+  - All or nothing. If a server is unknown none is changed, and if HAProxy refuses a change halfway, those before it
+    are taken back.
+  - C(changed) depends on admin state and weight alone, never on sessions or checks.
+notes:
+  - What is set here holds until HAProxy is reloaded. Over a reload it is kept only if the configuration loads a
+    server state file that was written just before (C(load-server-state-from-file)).
+  - HAProxy knows the sessions of its own process only. Those that a reload left to the former process are not
+    seen, not waited for and not shut down.
+  - The socket needs C(level admin).
+extends_documentation_fragment:
+  - alphacoder.scaleout.haproxy
+  - alphacoder.scaleout.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  backend:
+    description:
+      - The backend (or C(listen) section) that the servers are in.
+    type: str
+    required: true
+  servers:
+    description:
+      - Names of the servers, as HAProxy's configuration has them.
+    type: list
+    elements: str
+    required: true
+  state:
+    description:
+      - V(ready) lets the server serve as soon as its checks say so.
+      - V(drain) sends it no new clients, but those that have its persistence cookie or a stick table's entry still
+        come. Its checks go on.
+      - V(maint) sends it nobody, and stops its checks. Sessions that it has go on until they end.
+      - If not set, the state stays as it is.
+    type: str
+    choices: [ready, drain, maint]
+  weight:
+    description:
+      - V(0) to V(256), or a percentage of the weight that the configuration gives, for example V(50%).
+      - A weight of V(0) is a drain by another name.
+      - A backend with a static algorithm, such as C(static-rr) or C(source) without C(hash-type consistent), takes
+        only V(0%) and V(100%).
+      - If not set, the weight stays as it is.
+    type: str
+  wait:
+    description:
+      - Whether to wait until the servers are up (O(state=ready)), or have no session left (O(state=drain) and
+        O(state=maint)).
+      - Up is a server whose last check passed. HAProxy itself sends clients to one that leaves V(maint) already
+        before its first check; the task ends after that. A server without checks is up at once.
+      - Without O(state) there is nothing to wait for.
+    type: bool
+    default: true
+  wait_timeout:
+    description:
+      - How many seconds O(wait) may take in all. If that runs out the task fails, but the state stays set.
+    type: int
+    default: 120
+  shutdown_sessions:
+    description:
+      - Whether to end the sessions that are still there after O(wait_timeout), instead of failing. Their clients see
+        a broken connection.
+      - Goes with O(wait) and O(state=drain) or O(state=maint). With O(wait_timeout=0) it ends them at once.
+    type: bool
+    default: false
+seealso:
+  - module: alphacoder.scaleout.haproxy_info
+  - module: community.general.haproxy
+"""
+
+EXAMPLES = r"""
+- name: Let app-1 end its sessions, and wait for that
+  alphacoder.scaleout.haproxy_server:
+    backend: app
+    servers: [app-1]
+    state: drain
+
+- name: Bring it back, and wait until its check passes
+  alphacoder.scaleout.haproxy_server:
+    backend: app
+    servers: [app-1]
+    state: ready
+
+- name: Give two servers a minute, then cut what is left
+  alphacoder.scaleout.haproxy_server:
+    backend: app
+    servers: [app-1, app-2]
+    state: maint
+    wait_timeout: 60
+    shutdown_sessions: true
+
+- name: A tenth of its share for a server with a new release
+  alphacoder.scaleout.haproxy_server:
+    backend: app
+    servers: [app-3]
+    weight: 10%
+
+- name: From a play over the app servers, one at a time
+  hosts: app
+  serial: 1
+  tasks:
+    - name: Drain this server on each load balancer
+      alphacoder.scaleout.haproxy_server:
+        backend: app
+        servers: ["{{ inventory_hostname }}"]
+        state: drain
+      delegate_to: "{{ item }}"
+      loop: "{{ groups['lb'] }}"
+      become: true
+"""
+
+RETURN = r"""
+backend:
+  description: The backend.
+  returned: always
+  type: str
+  sample: app
+servers:
+  description:
+    - The servers after the run, in the order of O(servers); in check mode with the C(state) and C(weight) that they
+      would have. If the task failed, as they were last seen; empty if they were not read.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    backend:
+      description: The backend it is in.
+      type: str
+      sample: app
+    name:
+      description: Its name.
+      type: str
+      sample: app-1
+    address:
+      description: Address and port. None if the socket's level is C(user), which does not show it.
+      type: str
+      sample: 10.114.0.3:8000
+    state:
+      description: The state that was set for this server itself, V(ready), V(drain) or V(maint).
+      type: str
+      sample: ready
+    status:
+      description:
+        - What HAProxy makes of it, in its own words, for example V(UP), V(DOWN), V(DRAIN), V(MAINT), V(NOLB),
+          V(no check), V(DOWN 1/2) on its way up, V(MAINT (via app/app-1)) for one that tracks another.
+      type: str
+      sample: UP
+    weight:
+      description: Its weight now.
+      type: int
+      sample: 100
+    initial_weight:
+      description: Its weight by the configuration, what a percentage is taken of.
+      type: int
+      sample: 100
+    backup:
+      description: Whether it is a backup server.
+      type: bool
+      sample: false
+    cookie:
+      description: Its value in the persistence cookie, or none.
+      type: str
+      sample: app-1
+    track:
+      description: The server whose check it follows, as backend/server, or none.
+      type: str
+      sample: null
+    last_change:
+      description: How many seconds ago the status last changed between up and down.
+      type: int
+      sample: 3600
+    downtime:
+      description: How many seconds it has been down in all. None for a server without checks.
+      type: int
+      sample: 0
+    sessions:
+      description: Its sessions in this HAProxy process.
+      type: dict
+      contains:
+        current:
+          description: Sessions that it has now.
+          type: int
+          sample: 12
+        queued:
+          description: Requests that wait in its queue now.
+          type: int
+          sample: 0
+        highest:
+          description: The most that it had at once.
+          type: int
+          sample: 40
+        limit:
+          description: Its C(maxconn), or none.
+          type: int
+          sample: null
+        total:
+          description: All since HAProxy started or was reloaded.
+          type: int
+          sample: 23411
+        rate:
+          description: New ones in the last second.
+          type: int
+          sample: 30
+    check:
+      description: Its health check, or none if it has none.
+      type: dict
+      contains:
+        status:
+          description: Result of the last check in HAProxy's words, for example V(L7OK), V(L7STS) or V(L4CON).
+          type: str
+          sample: L7OK
+        code:
+          description: The status that it answered with, if it got so far.
+          type: int
+          sample: 200
+        duration:
+          description: How long the last check took, in milliseconds.
+          type: int
+          sample: 3
+        last:
+          description: What it answered, or the error.
+          type: str
+          sample: OK
+        description:
+          description: What C(status) means.
+          type: str
+          sample: Layer7 check passed
+        rise:
+          description: So many good checks bring it up.
+          type: int
+          sample: 2
+        fall:
+          description: So many bad ones take it down.
+          type: int
+          sample: 3
+        health:
+          description: Where it is between V(0) and C(rise + fall - 1). It is up from C(rise) on.
+          type: int
+          sample: 4
+    agent:
+      description: Its agent check, with the keys of C(check), or none if it has none.
+      type: dict
+      sample: null
+sessions_shut_down:
+  description: Names of the servers whose sessions were ended because of O(shutdown_sessions).
+  returned: always
+  type: list
+  elements: str
+  sample: []
+"""
+
+import re
+import time
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.alphacoder.scaleout.plugins.module_utils._haproxy import (
+    DEFAULT_SOCKET,
+    RESOLUTION_MAINT,
+    Client,
+    HaproxyError,
+    Server,
+)
+
+# Pauses between two looks: short at first, for most drains end at once
+POLL_SECONDS = (0.1, 0.2, 0.5, 1.0)
+# How long sessions take to end that were shut down
+SHUTDOWN_SECONDS = 5.0
+
+MAX_WEIGHT = 256
+_WEIGHT = re.compile(r"(\d{1,6})(%?)")
+
+Params = dict[str, t.Any]
+Result = dict[str, t.Any]
+
+
+class Setting(t.NamedTuple):
+    """What a server is set to."""
+
+    state: str
+    weight: int
+
+
+def check_params(params: Params) -> None:
+    if not params["servers"]:
+        raise HaproxyError("servers is empty: name at least one.")
+    weight = params["weight"]
+    if weight is not None:
+        found = _WEIGHT.fullmatch(weight)
+        if not found or (not found[2] and int(found[1]) > MAX_WEIGHT):
+            raise HaproxyError(f"weight is {weight!r}, but it takes 0 to {MAX_WEIGHT}, or a percentage such as 50%.")
+    if params["wait_timeout"] < 0:
+        raise HaproxyError(f"wait_timeout is {params['wait_timeout']}, but it takes 0 or more seconds.")
+    if params["shutdown_sessions"] and not (params["wait"] and params["state"] in ("drain", "maint")):
+        raise HaproxyError(
+            "shutdown_sessions goes with wait and with state drain or maint. To end the sessions at once, set "
+            "wait_timeout to 0."
+        )
+
+
+def read(client: Client, backend: str, names: list[str]) -> list[Server]:
+    """The servers in the order of names, each once."""
+    backends = client.backends()
+    if backend not in backends:
+        raise HaproxyError(f"HAProxy has no backend {backend}. It has: {', '.join(sorted(backends)) or 'none'}.")
+    there = {server.name: server for server in client.servers(backend)}
+    unknown = [name for name in dict.fromkeys(names) if name not in there]
+    if unknown:
+        raise HaproxyError(
+            f"Backend {backend} has no server {', '.join(unknown)}. It has: {', '.join(sorted(there)) or 'none'}."
+        )
+    return [there[name] for name in dict.fromkeys(names)]
+
+
+def setting_of(server: Server) -> Setting:
+    return Setting(server.state, server.weight)
+
+
+def desired(server: Server, params: Params) -> Setting:
+    return Setting(params["state"] or server.state, weight_of(params["weight"], server))
+
+
+def weight_of(weight: str | None, server: Server) -> int:
+    """The absolute weight, by HAProxy's own arithmetic (management guide, set weight)."""
+    if weight is None:
+        return server.weight
+    if weight.endswith("%"):
+        return min(server.initial_weight * int(weight[:-1]) // 100, MAX_WEIGHT)
+    return int(weight)
+
+
+def put(client: Client, server: Server, now: Setting, then: Setting, weight: str | None = None) -> None:
+    name = f"{server.backend}/{server.name}"
+    # Weight first: a server that becomes ready must not serve a moment with the old one
+    if now.weight != then.weight:
+        client.set_weight(name, weight or str(then.weight))
+    if now.state != then.state:
+        client.set_state(name, then.state)
+
+
+def apply(client: Client, servers: list[Server], params: Params, result: Result) -> None:
+    """Set them, or none of them if one is refused."""
+    tried: list[Server] = []
+    for server in servers:
+        now, then = setting_of(server), desired(server, params)
+        if now == then:
+            continue
+        tried.append(server)
+        result["changed"] = True
+        try:
+            put(client, server, now, then, params["weight"])
+        except HaproxyError as error:
+            names = ", ".join(one.name for one in tried)
+            try:
+                take_back(client, tried)
+            except HaproxyError as another:
+                raise HaproxyError(f"{error} It is not known whether {names} stays changed: {another}") from None
+            result["changed"] = False
+            raise HaproxyError(f"{error} Nothing stays changed.") from None
+
+
+def take_back(client: Client, servers: list[Server]) -> None:
+    current = {server.name: server for server in client.servers(servers[0].backend)}
+    for server in servers:
+        # One that a reload took away needs nothing any more
+        if server.name in current:
+            put(client, server, setting_of(current[server.name]), setting_of(server))
+
+
+def lack(server: Server, state: str) -> str | None:
+    """What a server still lacks for what is waited for."""
+    seen = f"{server.name} is {server.stats.get('status')}"
+    if state != "ready":
+        left = server.sessions
+        return f"{seen} with {left} session{'' if left == 1 else 's'} left" if left else None
+    if server.up:
+        return None
+    if server.inherits:
+        return f"{seen}: it tracks {server.stats.get('tracked')}, which has to be ready itself"
+    if server.admin & RESOLUTION_MAINT:
+        return f"{seen}: HAProxy can't resolve its name"
+    facts = server.facts()
+    reasons = []
+    for kind in ("check", "agent"):
+        check = facts[kind]
+        if check:
+            parts = (check["status"], check["code"], check["last"] or check["description"])
+            reasons.append(f"{kind} says {' '.join(str(part) for part in parts if part not in (None, ''))}")
+    if facts["track"]:
+        reasons.append(f"it tracks {facts['track']}")
+    return f"{seen}{': ' if reasons else ''}{', '.join(reasons)}"
+
+
+def wait(client: Client, params: Params, result: Result, pid: int, warn: t.Callable[[str], None]) -> None:
+    """Fills result as it looks, so that a wait that runs out returns the state seen."""
+    backend, state = params["backend"], params["state"]
+    deadline = time.monotonic() + params["wait_timeout"]
+    cut = False
+    looks = 0
+    while True:
+        try:
+            servers = read(client, backend, params["servers"])
+            # In this order, so that a state which a reload lost comes with the new process
+            now = client.info()["Pid"]
+        except HaproxyError as error:
+            if not error.gone or time.monotonic() >= deadline:
+                raise
+            # In the middle of a restart; what is next will be seen
+        else:
+            result["servers"] = [server.facts() for server in servers]
+            reloaded = now != pid
+            pid = now
+            check_kept(servers, state, reloaded)
+            if reloaded and state != "ready":
+                warn(
+                    f"HAProxy was reloaded while sessions of backend {backend} were waited for. Those that its former "
+                    f"process still has are not seen."
+                )
+            lacks = [what for what in (lack(server, state) for server in servers) if what]
+            if not lacks:
+                return
+            if state == "ready" and any(server.inherits for server in servers):
+                raise HaproxyError(f"Set to ready, but waiting would not help: {'; '.join(lacks)}.")
+            if time.monotonic() >= deadline:
+                if not params["shutdown_sessions"] or (cut and time.monotonic() >= deadline + SHUTDOWN_SECONDS):
+                    raise HaproxyError(ran_out(params, lacks, cut))
+                # Again at each look, for a draining server may get new ones by its cookie
+                cut = True
+                for server in servers:
+                    if server.sessions:
+                        client.shutdown_sessions(f"{backend}/{server.name}")
+                        if server.name not in result["sessions_shut_down"]:
+                            result["sessions_shut_down"].append(server.name)
+        pause = POLL_SECONDS[min(looks, len(POLL_SECONDS) - 1)]
+        looks += 1
+        left = deadline - time.monotonic()
+        time.sleep(min(pause, left) if left > 0 else POLL_SECONDS[0])
+
+
+def check_kept(servers: list[Server], state: str, reloaded: bool) -> None:
+    lost = [f"{server.name} is {server.state}" for server in servers if server.state != state]
+    if lost:
+        why = (
+            "HAProxy was reloaded and did not keep the state (see load-server-state-from-file)"
+            if reloaded
+            else "someone else, an agent check or a reload changed it"
+        )
+        raise HaproxyError(f"Set to {state}, but now {', '.join(lost)}: {why}.")
+
+
+def ran_out(params: Params, lacks: list[str], cut: bool) -> str:
+    text = f"Not {'up' if params['state'] == 'ready' else 'without sessions'} within wait_timeout"
+    text += f" ({params['wait_timeout']} s): {'; '.join(lacks)}. State {params['state']} stays set."
+    if params["state"] == "ready":
+        return text
+    if cut:
+        text += " The sessions were shut down, but there are still or again some."
+    if params["state"] == "drain":
+        text += " Clients with a persistence cookie still come to a draining server; state maint keeps them away."
+    return text if cut else f"{text} To end what is left, set shutdown_sessions."
+
+
+def diff(servers: list[Server], params: Params) -> Result:
+    return {
+        "before": {f"{one.backend}/{one.name}": dict(setting_of(one)._asdict()) for one in servers},
+        "after": {f"{one.backend}/{one.name}": dict(desired(one, params)._asdict()) for one in servers},
+    }
+
+
+def run(module: AnsibleModule, result: Result) -> None:
+    params = module.params
+    check_params(params)
+    client = Client(params["socket"])
+    pid = client.info()["Pid"]
+    servers = read(client, params["backend"], params["servers"])
+    result["servers"] = [server.facts() for server in servers]
+    if module._diff:
+        result["diff"] = diff(servers, params)
+    if module.check_mode:
+        result["changed"] = any(setting_of(server) != desired(server, params) for server in servers)
+        result["servers"] = [{**server.facts(), **desired(server, params)._asdict()} for server in servers]
+        return
+    apply(client, servers, params, result)
+    if params["state"] and params["wait"]:
+        wait(client, params, result, pid, module.warn)
+    elif result["changed"]:
+        servers = read(client, params["backend"], params["servers"])
+        result["servers"] = [server.facts() for server in servers]
+    if params["state"] == "ready" and params["weight"] is None:
+        for facts in result["servers"]:
+            if facts["weight"] == 0:
+                module.warn(f"{facts['name']} is ready, but its weight is 0, so it gets no new clients: set weight.")
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "backend": {"type": "str", "required": True},
+            "servers": {"type": "list", "elements": "str", "required": True},
+            "state": {"type": "str", "choices": ["ready", "drain", "maint"]},
+            "weight": {"type": "str"},
+            "wait": {"type": "bool", "default": True},
+            "wait_timeout": {"type": "int", "default": 120},
+            "shutdown_sessions": {"type": "bool", "default": False},
+            "socket": {"type": "str", "default": DEFAULT_SOCKET},
+        },
+        required_one_of=[("state", "weight")],
+        supports_check_mode=True,
+    )
+    result: Result = {
+        "changed": False,
+        "backend": module.params["backend"],
+        "servers": [],
+        "sessions_shut_down": [],
+    }
+    try:
+        run(module, result)
+    except HaproxyError as error:
+        module.fail_json(msg=str(error), **result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
