@@ -158,7 +158,7 @@ def test_haproxy_takes_every_feature_at_once(haproxy_program: str, etc: Path) ->
         "haproxy_error_pages": {503: "503.html", 429: "429.html"},
         "haproxy_frontends": [
             {
-                "name": "postgres",
+                "name": "pg",
                 "bind": "*:5432",
                 "mode": "tcp",
                 "default_backend": "postgres",
