@@ -246,11 +246,11 @@ class _Checker:
     def backend(self, path: t.Callable[[str], str], section: Section) -> None:
         mode = self.section(path, section, LINES_OF_BACKEND, TEXTS_OF_BACKEND)
         if section.get("balance"):
-            self.balance(path("balance"), section["balance"], mode)
+            self.balance(path("balance"), str(section["balance"]), mode)
         if section.get("cookie") and mode == "http":
-            self.cookie(path("cookie"), section["cookie"])
+            self.cookie(path("cookie"), str(section["cookie"]))
         if section.get("httpchk"):
-            self.httpchk(path("httpchk"), section["httpchk"])
+            self.httpchk(path("httpchk"), str(section["httpchk"]))
             if section.get("tcp_check"):
                 self.wrong(
                     path("tcp_check"),
