@@ -136,14 +136,20 @@ options:
         to 60 seconds itself.
     type: int
     default: 4
+  validate_certs:
+    description: Whether the API's certificate must be one that this machine trusts.
+    type: bool
+    default: true
   page_size:
     description: How many droplets to ask for at once, 1 to 200.
     type: int
     default: 200
   workers:
-    description: How many pages to ask for at the same time.
+    description:
+      - How many pages to ask for at the same time, once the first one has said how many there are.
+      - There are never more requests at a time than the API says that the token has left.
     type: int
-    default: 4
+    default: 10
 """
 
 EXAMPLES = r"""
@@ -207,13 +213,17 @@ compose:
 """
 
 import hashlib
+import json
 import re
+import time
 import typing as t
 
 from ansible import constants
 from ansible.errors import AnsibleError, AnsibleParserError
+from ansible.inventory.data import InventoryData
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+from ansible.utils.vars import combine_vars
 from ansible_collections.alphacoder.scaleout.plugins.module_utils._digitalocean import (
     MAX_PAGE_SIZE,
     ApiError,
@@ -242,16 +252,24 @@ except ImportError:
 
 
 if t.TYPE_CHECKING:
-    from ansible.inventory.data import InventoryData
+    from ansible.inventory.host import Host
     from ansible.parsing.dataloader import DataLoader
 
 Item = dict[str, t.Any]
+
+# How many of one kind a warning names
+SHOWN = 10
 
 _FILE_NAMES = ("droplets.yml", "droplets.yaml", "digitalocean.yml", "digitalocean.yaml")
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: ignore[misc]
     NAME = "alphacoder.scaleout.droplets"
+
+    def __init__(self) -> None:
+        super().__init__()
+        # The hostvars of the host that is being added
+        self._own: Item = {}
 
     def verify_file(self, path: str) -> bool:
         return bool(super().verify_file(path)) and path.endswith(_FILE_NAMES)
@@ -294,26 +312,38 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         if not self.get_option("cache"):
             return self._fetch(client, filters)
         key = self.get_cache_key(path) + "_" + _digest(client.url, client.token, *sorted(filters.items()))
-        if may_use_cache:
-            try:
-                return t.cast(Item, self._cache[key])
-            except KeyError:
-                pass
+        if may_use_cache and (cached := self._cached(key)):
+            return cached
         answer = self._fetch(client, filters)
-        self._cache[key] = answer
+        # One string, because Ansible looks into every part of anything else that goes into its cache or comes out
+        self._cache[key] = {"answer": json.dumps(answer, separators=(",", ":"))}
         return answer
 
+    def _cached(self, key: str) -> Item | None:
+        try:
+            answer = json.loads(self._cache[key]["answer"])
+        except (KeyError, TypeError, ValueError):
+            return None
+        except AnsibleError as error:
+            self.display.warning(f"The cache can't be read, so the API is asked: {' '.join(str(error).split())}")
+            return None
+        self.display.vv(f"{len(answer['droplets'])} droplets are in the cache")
+        return t.cast(Item, answer)
+
     def _client(self) -> Client:
-        page_size, workers = self.get_option("page_size"), self.get_option("workers")
-        if not 1 <= page_size <= MAX_PAGE_SIZE:
-            raise AnsibleParserError(f"page_size is {page_size}, but the API takes 1 to {MAX_PAGE_SIZE}.")
-        if workers < 1:
-            raise AnsibleParserError(f"workers is {workers}, but it takes at least 1.")
+        for option, least in (("page_size", 1), ("workers", 1), ("timeout", 1), ("retries", 0)):
+            if self.get_option(option) < least:
+                raise AnsibleParserError(f"{option} is {self.get_option(option)}, but it takes at least {least}.")
+        if self.get_option("page_size") > MAX_PAGE_SIZE:
+            raise AnsibleParserError(
+                f"page_size is {self.get_option('page_size')}, but the API takes 1 to {MAX_PAGE_SIZE}."
+            )
         return Client(
             token=self._text("api_token"),
             url=self._text("api_url"),
             timeout=self.get_option("timeout"),
             retries=self.get_option("retries"),
+            validate_certs=self.get_option("validate_certs"),
         )
 
     def _text(self, option: str) -> str:
@@ -332,6 +362,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         return {}
 
     def _fetch(self, client: Client, filters: dict[str, str]) -> Item:
+        start = time.monotonic()
         droplets = client.list_all(
             "/droplets",
             "droplets",
@@ -339,11 +370,24 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             page_size=self.get_option("page_size"),
             workers=self.get_option("workers"),
         )
-        reserved = []
+        self.display.vv(f"{len(droplets)} droplets came from {client.url} in {time.monotonic() - start:.1f} s")
         # Only the list of reserved addresses tells which of two public ones is the droplet's own
         if any(len(public_ipv4s(droplet)) > 1 for droplet in droplets):
-            reserved = client.list_all("/reserved_ips", "reserved_ips", identity="ip")
-        return {"droplets": droplets, "reserved_ipv4": [entry["ip"] for entry in reserved]}
+            return {"droplets": droplets, "reserved_ipv4": self._reserved(client)}
+        return {"droplets": droplets, "reserved_ipv4": []}
+
+    def _reserved(self, client: Client) -> list[str]:
+        try:
+            return [entry["ip"] for entry in client.list_all("/reserved_ips", "reserved_ips", identity="ip")]
+        except ApiError as error:
+            if error.status != 403:
+                raise
+            # Both addresses lead to the droplet, so a token that may only read droplets is no reason to do without it
+            self.display.warning(
+                "The token may not read reserved IPs, so a droplet that has one may have it as its public_ipv4: give "
+                "the token the scope reserved_ip:read."
+            )
+            return []
 
     def _filter(self, answer: Item) -> list[tuple[Item, Item]]:
         reserved = frozenset(answer["reserved_ipv4"])
@@ -388,6 +432,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         for entry in sorted(droplets, key=lambda entry: entry[0]["id"]):
             by_name.setdefault(entry[0]["name"], []).append(entry)
         hosts = {name: entries[0] for name, entries in by_name.items()}
+        shared = []
         for name, entries in by_name.items():
             others = []
             for entry in entries[1:]:
@@ -397,30 +442,64 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
                 hosts[other] = entry
                 others.append(other)
             if others:
-                self.display.warning(
+                shared.append(
                     f"{len(entries)} droplets are called {name}: {name} is the one with id {entries[0][0]['id']}, "
-                    f"and there is {', '.join(others)}."
+                    f"and there is {_some(others)}."
                 )
+        for warning in shared[:SHOWN]:
+            self.display.warning(warning)
+        if shared[SHOWN:]:
+            self.display.warning(f"{len(shared) - SHOWN} more names are those of several droplets.")
         return dict(sorted(hosts.items(), key=lambda host: _natural(host[0])))
 
     def _add(self, name: str, droplet: Item, hostvars: Item) -> None:
-        self.inventory.add_host(name)
+        # By itself and not by its name, which could be a group's as well
+        host = self.inventory.hosts[self.inventory.add_host(name)]
         address = droplet[self.get_option("connect_with")]
         if address:
             hostvars = {**hostvars, "ansible_host": _untrusted(address)}
         for variable, value in hostvars.items():
-            self.inventory.set_variable(name, variable, value)
+            host.set_variable(variable, value)
         for group in self._groups(droplet):
-            self.inventory.add_child(self.inventory.add_group(group), name)
+            self.inventory.groups[self.inventory.add_group(group)].add_host(host)
+        self._construct(host, hostvars)
 
+    def _construct(self, host: Host, hostvars: Item) -> None:
+        """What Ansible's own options make of a host."""
         compose, groups, keyed_groups = (self.get_option(o) for o in ("compose", "groups", "keyed_groups"))
         strict = self.get_option("strict")
-        if compose:
-            self._set_composite_vars(compose, hostvars, name, strict=strict)
+        self._own = hostvars
+        for variable, expression in compose.items():
+            try:
+                value = self._compose(expression, hostvars)
+            except Exception as error:
+                if strict:
+                    text = " ".join(str(error).split())
+                    raise AnsibleParserError(f"{variable} of host {host.name} can't be composed: {text}") from None
+            else:
+                host.set_variable(variable, value)
         if groups:
-            self._add_host_to_composed_groups(groups, hostvars, name, strict=strict)
+            variables = combine_vars(hostvars, host.get_vars())
+            inventory, self.inventory = self.inventory, InventoryData()
+            try:
+                # In an inventory of its own, where it is called what no group is
+                alias = self.inventory.add_host(f"droplet {host.name}")
+                self._add_host_to_composed_groups(groups, variables, alias, strict=strict, fetch_hostvars=False)
+                found = self.inventory.hosts[alias].groups
+            finally:
+                self.inventory = inventory
+            for group in found:
+                self.inventory.groups[self.inventory.add_group(group.name)].add_host(host)
         if keyed_groups:
-            self._add_host_to_keyed_groups(keyed_groups, hostvars, name, strict=strict)
+            self._add_host_to_keyed_groups(keyed_groups, hostvars, host.name, strict=strict)
+
+    def _compose(self, template: t.Any, variables: Item, *more: t.Any) -> t.Any:
+        # A hostvar by its bare name is what most keyed_groups ask for, and no work for the template engine
+        if isinstance(template, str) and template in self._own and not self.get_option("use_extra_vars"):
+            value = self._own[template]
+            if variables.get(template) is value:
+                return value
+        return super()._compose(template, variables, *more)
 
     def _groups(self, droplet: Item) -> t.Iterator[str]:
         prefix = self.get_option("group_prefix")
@@ -436,8 +515,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         without = [name for name, (droplet, _hostvars) in hosts.items() if not droplet[wanted]]
         if without and "ansible_host" not in self.get_option("compose"):
             self.display.warning(
-                f"No ansible_host, because there is no {wanted}: {', '.join(without)}. Set connect_with to an address "
-                "that they have, or ansible_host by compose."
+                f"No ansible_host, because there is no {wanted}: {_some(without)}. Set connect_with to an address that "
+                "they have, or ansible_host by compose."
             )
 
     def _nothing_found(self) -> str:
@@ -448,12 +527,18 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         also = f" that {', '.join(narrowed)} let through" if narrowed else ""
         return (
             f"There is no {state}droplet{wanted}{also}: create some with playbooks/provision.yml, "
-            "or correct the options of this inventory."
+            "or correct the options of this inventory"
+            + (" (a tag is written in the capitals of its first use)." if wanted else ".")
         )
 
 
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if names[SHOWN:] else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
 def _digest(*parts: t.Any) -> str:
-    # The token is part of it, as another account has other droplets; it can't be found out from a hash this short
+    # The token is part of it, as another account has other droplets; 256 random bits can't be found out from a hash
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 

@@ -4,10 +4,13 @@
 
 # PRIVATE to the collection: the one client of the DigitalOcean API.
 # It raises ApiError and nothing else; who calls it decides how that ends.
+# "API, Rate Limit" and the like in the docstrings name a section of https://docs.digitalocean.com/reference/api/digitalocean/
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import gzip
 import http.client
 import ipaddress
 import json
@@ -15,13 +18,14 @@ import socket
 import ssl
 import time
 import typing as t
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
 from urllib.error import HTTPError, URLError
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from ansible.module_utils.urls import ConnectionError as UrlsConnectionError
-from ansible.module_utils.urls import open_url
+from ansible.module_utils.urls import Request, make_context
 
 Item = dict[str, t.Any]
 
@@ -44,7 +48,10 @@ _HINTS = {
 
 
 class ApiError(Exception):
-    """What went wrong and what to do, in one line. status is None if no answer came."""
+    """What went wrong and what to do, in one line and without the token.
+
+    `status` is that of HTTP, or None if no answer came.
+    """
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(" ".join(message.split()))
@@ -58,8 +65,35 @@ class _Answer:
     body: bytes
 
 
+@dataclasses.dataclass
+class _Page:
+    """A page of a list: `total` counts the items of all pages, `following` is the query of the next one, and
+    `remaining` is how many more requests the API lets this token send. Each is None where the API doesn't say."""
+
+    items: list[Item]
+    total: int | None
+    following: dict[str, str] | None
+    remaining: int | None
+
+
 @dataclasses.dataclass(frozen=True)
 class Client:
+    """The API for one account, on Ansible's own HTTP client: proxies and CA files are where Ansible looks for them.
+
+    Args:
+        token: Goes into the header Authorization, and nowhere else (API, Authentication).
+        url: Where the API is, up to /v2. Plain HTTP is for loopback only.
+        timeout: Seconds until a connection that says nothing is given up.
+        retries: How often a request is sent again after 429, after a status of 500 or more, or without an answer. The
+            pause doubles from 0.5 to 8 s, unless a 429 says how long to wait: up to 60 s are waited (API, Rate Limit).
+        validate_certs: Whether the API's certificate must be trusted.
+        sleep: Waits for so many seconds.
+        now: Seconds since the epoch, as in the header ratelimit-reset.
+
+    Raises:
+        ApiError: For a token that can't be one, and for a URL that the token must not be sent to.
+    """
+
     token: str = dataclasses.field(repr=False)
     url: str = DEFAULT_URL
     timeout: float = 30.0
@@ -73,14 +107,29 @@ class Client:
         _check_url(self.url)
 
     def get(self, path: str, query: t.Mapping[str, t.Any] | None = None) -> Item:
+        """The object at that path below the URL, such as /droplets/3164494.
+
+        Raises:
+            ApiError: If there is no answer after all retries, or another one than asked for.
+        """
         return self._request("GET", path, query=query)
 
     def post(self, path: str, body: Item, *, idempotent: bool = False) -> Item:
-        """With idempotent the request is sent again after a failure that leaves open whether it was carried out."""
+        """What the API answers to the body; an empty object where it answers nothing.
+
+        With `idempotent` the request is sent again after a failure that leaves open whether it was carried out.
+
+        Raises:
+            ApiError: As for get(). Nothing was carried out if its status is between 400 and 499.
+        """
         return self._request("POST", path, body=body, idempotent=idempotent)
 
     def delete(self, path: str) -> bool:
-        """False if it was gone already."""
+        """Remove what is at that path; False if it was gone already.
+
+        Raises:
+            ApiError: As for get().
+        """
         try:
             self._request("DELETE", path)
         except ApiError as error:
@@ -99,41 +148,66 @@ class Client:
         page_size: int = MAX_PAGE_SIZE,
         workers: int = 1,
     ) -> list[Item]:
-        """Every item of a paged list, each once."""
+        """Every item of a list, each once, in no particular order (API, Links & Pagination).
+
+        The first page says how many there are; the others are then asked for at once.
+
+        Args:
+            path: Below the URL, such as /droplets.
+            key: What the list is called in the answer, such as droplets.
+            query: Filters, such as tag_name.
+            identity: The field that tells an item from all others.
+            page_size: Items a page, 1 to 200.
+            workers: The most requests at a time. There are never more than the API says it will still take.
+
+        Raises:
+            ApiError: As for get(), and if an answer is no such list.
+        """
         found: dict[t.Any, Item] = {}
         base = {**(query or {}), "per_page": page_size}
-        for attempt in range(MAX_LISTINGS):
-            # Pages move if an item comes or goes while they are read, so a doubtful listing is read in order
-            pages = self._pages(path, key, base, workers if attempt == 0 else 0)
-            listing = {item.get(identity): item for page in pages for item in page[key]}
-            totals = {_total(page) for page in pages}
+        for _attempt in range(MAX_LISTINGS):
+            pages = self._pages(path, key, base, workers, identity)
+            listing = {item[identity]: item for page in pages for item in page.items}
+            # Pages move if an item comes or goes while they are read; then their number doesn't fit, or they disagree
+            totals = {page.total for page in pages}
             if totals == {None} or totals == {len(listing)}:
                 return list(listing.values())
             found.update(listing)
         return list(found.values())
 
-    def _pages(self, path: str, key: str, query: Item, workers: int) -> list[Item]:
-        pages = [self._page(path, key, {**query, "page": 1})]
-        total, size = _total(pages[0]), len(pages[0][key])
-        if total is not None and size and workers:
-            numbers = range(2, -(-total // size) + 1)
+    def _pages(self, path: str, key: str, query: Item, workers: int, identity: str) -> list[_Page]:
+        def read(number: int) -> _Page:
+            return self._page(path, key, {**query, "page": number}, identity)
+
+        first = read(1)
+        pages = [first]
+        if first.total is not None and first.items:
+            numbers = range(2, -(-first.total // len(first.items)) + 1)
+            allowed = len(numbers) if first.remaining is None else max(0, first.remaining)
             with ThreadPoolExecutor(max_workers=workers) as pool:
-                pages += pool.map(lambda number: self._page(path, key, {**query, "page": number}), numbers)
+                pages += pool.map(read, numbers[:allowed])
+            # Each of these is refused until the API takes one more, and waits for that
+            pages += map(read, numbers[allowed:])
         seen = [query]
-        while (following := _next_query(pages[-1])) and following not in seen:
+        while (following := pages[-1].following) and following not in seen:
             seen.append(following)
             # Whether `next` repeats the filters is not stated, so ours stay where it is silent
-            pages.append(self._page(path, key, {**query, **following}))
+            pages.append(self._page(path, key, {**query, **following}, identity))
         return pages
 
-    def _page(self, path: str, key: str, query: Item) -> Item:
-        page = self.get(path, query)
-        items = page.get(key)
-        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            raise self._error("GET", path, f"the answer holds no list of {key}; check api_url", 200)
-        return page
+    def _page(self, path: str, key: str, query: Item, identity: str) -> _Page:
+        answer = self._answer("GET", path, query=query)
+        parsed = self._parse("GET", path, answer)
+        items = parsed.get(key)
+        if not isinstance(items, list) or not all(isinstance(item, dict) and identity in item for item in items):
+            raise self._error("GET", path, f"the answer holds no list of {key}; check api_url", answer.status)
+        remaining = _number(answer.headers.get("ratelimit-remaining"))
+        return _Page(items, _total(parsed), _next_query(parsed), None if remaining is None else int(remaining))
 
-    def _request(
+    def _request(self, method: str, path: str, **options: t.Any) -> Item:
+        return self._parse(method, path, self._answer(method, path, **options))
+
+    def _answer(
         self,
         method: str,
         path: str,
@@ -141,7 +215,7 @@ class Client:
         query: t.Mapping[str, t.Any] | None = None,
         body: Item | None = None,
         idempotent: bool = True,
-    ) -> Item:
+    ) -> _Answer:
         attempt = 0
         while True:
             pause = min(MAX_BACKOFF, 0.5 * 2**attempt)
@@ -152,7 +226,7 @@ class Client:
                     raise
             else:
                 if answer.status < 300:
-                    return self._parse(method, path, answer)
+                    return answer
                 if answer.status == 429:
                     # Nothing was carried out, so any method may go again
                     pause = self._rate_limit_wait(answer.headers, pause)
@@ -164,19 +238,24 @@ class Client:
             self.sleep(pause)
             attempt += 1
 
+    @functools.cached_property
+    def _tls(self) -> ssl.SSLContext:
+        # Reading the machine's certificates takes longer than many an answer, so once must do
+        return make_context(validate_certs=self.validate_certs)
+
     def _send(self, method: str, path: str, query: t.Mapping[str, t.Any] | None, body: Item | None) -> _Answer:
         url = self.url.rstrip("/") + path + ("?" + urlencode(query) if query else "")
-        headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/json"}
+        headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/json", "Accept-Encoding": "gzip"}
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
-            with open_url(
+            with Request().open(
+                method,
                 url,
-                method=method,
                 headers=headers,
                 data=None if body is None else json.dumps(body).encode(),
                 timeout=self.timeout,
-                validate_certs=self.validate_certs,
+                context=self._tls,
                 http_agent="alphacoder.scaleout",
                 # Each of these could carry the token to somebody else
                 follow_redirects="none",
@@ -187,7 +266,7 @@ class Client:
         except HTTPError as error:
             with error:
                 return _Answer(error.code, error.headers, _read_quietly(error))
-        except (OSError, http.client.HTTPException, UrlsConnectionError) as error:
+        except (OSError, EOFError, zlib.error, http.client.HTTPException, UrlsConnectionError) as error:
             raise self._error(method, path, self._no_answer(error)) from None
 
     def _no_answer(self, error: Exception) -> str:
@@ -252,13 +331,27 @@ class Client:
 
 
 def droplet_facts(droplet: Item, reserved: t.Container[str] = ()) -> Item:
-    """What the collection needs of a droplet, under its own names; addresses are None until there are some."""
+    """What the collection needs of a droplet as the API shows it, under its own names.
+
+    An address is None until the droplet has one. `reserved` are the account's reserved addresses, which are none of the
+    droplet's own (API, Droplets and Reserved IPs).
+
+    Raises:
+        ApiError: If the droplet isn't what the API's description says.
+    """
+    try:
+        return _droplet_facts(droplet, reserved)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise _no_droplet(droplet) from None
+
+
+def _droplet_facts(droplet: Item, reserved: t.Container[str]) -> Item:
     networks = droplet.get("networks") or {}
     v4, v6 = networks.get("v4") or [], networks.get("v6") or []
     image = droplet.get("image") or {}
     return {
-        "id": droplet["id"],
-        "name": droplet.get("name") or str(droplet["id"]),
+        "id": int(droplet["id"]),
+        "name": str(droplet.get("name") or droplet["id"]),
         "status": droplet.get("status"),
         "region": (droplet.get("region") or {}).get("slug"),
         "size": droplet.get("size_slug") or (droplet.get("size") or {}).get("slug"),
@@ -273,8 +366,20 @@ def droplet_facts(droplet: Item, reserved: t.Container[str] = ()) -> Item:
 
 
 def public_ipv4s(droplet: Item) -> list[str]:
-    networks = droplet.get("networks") or {}
-    return [entry["ip_address"] for entry in networks.get("v4") or [] if entry.get("type") == "public"]
+    """The public addresses of a droplet, its reserved one among them; which comes first is not promised.
+
+    Raises:
+        ApiError: As for droplet_facts().
+    """
+    try:
+        networks = droplet.get("networks") or {}
+        return [entry["ip_address"] for entry in networks.get("v4") or [] if entry.get("type") == "public"]
+    except (AttributeError, KeyError, TypeError):
+        raise _no_droplet(droplet) from None
+
+
+def _no_droplet(droplet: Item) -> ApiError:
+    return ApiError(f"DigitalOcean API: what is said of droplet {droplet.get('id')} is not what the API documents")
 
 
 def _address(entries: list[Item], kind: str, without: t.Container[str] = ()) -> str | None:
@@ -335,6 +440,8 @@ def _next_query(page: Item) -> dict[str, str] | None:
 
 def _read_quietly(response: HTTPError) -> bytes:
     try:
-        return response.read()
-    except (OSError, http.client.HTTPException):
+        body = response.read()
+        # Ansible's client unpacks an answer, and not one that says what is wrong
+        return gzip.decompress(body) if response.headers.get("content-encoding") == "gzip" else body
+    except (OSError, EOFError, zlib.error, http.client.HTTPException):
         return b""

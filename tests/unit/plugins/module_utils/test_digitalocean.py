@@ -74,10 +74,10 @@ class TestPages:
         both = threading.Barrier(2, timeout=5)
         one_page = Client._page
 
-        def page(self: Client, path: str, key: str, query: dict[str, t.Any]) -> t.Any:
+        def page(self: Client, path: str, key: str, query: dict[str, t.Any], identity: str) -> t.Any:
             if query["page"] > 1:
                 both.wait()
-            return one_page(self, path, key, query)
+            return one_page(self, path, key, query, identity)
 
         monkeypatch.setattr(Client, "_page", page)
         api.droplets = [droplet(n) for n in (1, 2, 3)]
