@@ -5,9 +5,9 @@
 All ask one simulated API on this machine, in turn and several times; what is printed is the median of each, and how it
 compares with the static file. Before that, each must have shown the same hosts.
 
-The plugins of community.digitalocean and digitalocean.cloud take part if they are installed: in the collections paths of
-the user, or in --collections, a folder that holds ansible_collections/. The Python package `ansible` carries
-community.digitalocean up to version 12:
+The plugins of community.digitalocean and digitalocean.cloud take part if they are installed: where the user's
+collections are, or in --collections, a folder that holds ansible_collections/. The Python package `ansible` 12 carries
+community.digitalocean:
 
     pip download --no-deps ansible==12.3.0
     unzip -q ansible-12.3.0-*.whl 'ansible_collections/community/digitalocean/*' -d peers
@@ -109,7 +109,7 @@ def contenders(folder: Path, url: str, droplets: int, installed: set[str]) -> li
             {
                 **own,
                 "group_by": [],
-                "compose": {"ansible_host": "do_public_ipv4"},
+                "compose": {"ansible_host": "do_public_ipv4 or do_private_ipv4"},
                 "keyed_groups": keyed_groups("do_tags", "do_region"),
             },
         ),
