@@ -71,7 +71,7 @@ options:
     elements: str
     default: []
   statuses:
-    description: Only droplets in one of these states; V(off) needs quotes in YAML. An empty list lets all through.
+    description: Only droplets in one of these states. An empty list lets all through.
     type: list
     elements: str
     choices: [new, active, 'off', archive]
@@ -213,13 +213,16 @@ compose:
 """
 
 import base64
+import difflib
 import hashlib
 import json
 import re
 import time
 import typing as t
 import zlib
+from pathlib import Path
 
+import yaml
 from ansible import constants
 from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.inventory.data import InventoryData
@@ -276,30 +279,49 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
     def verify_file(self, path: str) -> bool:
         return bool(super().verify_file(path)) and path.endswith(_FILE_NAMES)
 
+    def set_options(self, task_keys: t.Any = None, var_options: t.Any = None, direct: t.Any = None) -> None:
+        if isinstance(direct, dict):
+            if isinstance(direct.get("api_token"), (list, dict)):
+                # Ansible would say so, too, and show the token
+                raise AnsibleParserError("api_token is a list or a dictionary, but it takes text.")
+            statuses = direct.get("statuses")
+            # To YAML, off without quotes is false
+            if statuses is False:
+                direct = {**direct, "statuses": ["off"]}
+            elif isinstance(statuses, list):
+                direct = {**direct, "statuses": ["off" if one is False else one for one in statuses]}
+        super().set_options(task_keys=task_keys, var_options=var_options, direct=direct)
+
     def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
         super().parse(inventory, loader, path, cache)
         try:
             self._parse(path, cache)
         except (ApiError, AnsibleError) as error:
+            # Ansible may show the lines that are no YAML, and so the token
+            text = " ".join((_not_yaml(path) or str(error)).split())
             # A file that is another plugin's in spite of its name is left to that one
             if constants.INVENTORY_ANY_UNPARSED_IS_FAILED and self._is_named_in(path):
                 # Ansible would end the run, too, but only after a complaint of every other plugin that takes YAML
                 # files, and with a last line that doesn't say what is wrong
-                self.display.error(f"{path}: {' '.join(str(error).split())}", wrap_text=False)
+                self.display.error(f"{path}: {text}", wrap_text=False)
                 raise SystemExit(1) from None
-            if isinstance(error, ApiError):
-                raise AnsibleParserError(str(error)) from None
-            raise
+            raise AnsibleParserError(text) from None
 
     def _is_named_in(self, path: str) -> bool:
         try:
             config = self.loader.load_from_file(path)
         except AnsibleError:
-            return False
+            return self.NAME in Path(path).read_text()
         return isinstance(config, dict) and config.get("plugin") == self.NAME
 
     def _parse(self, path: str, may_use_cache: bool) -> None:
-        self._read_config_data(path)
+        for option in self._read_config_data(path):
+            # Ansible doesn't mind, but a misspelt filter lets every droplet through
+            if not self.has_option(option):
+                close = difflib.get_close_matches(option, self.option_definitions, n=1)
+                raise AnsibleParserError(
+                    f"There is no option {option}" + (f"; {close[0]} may be meant." if close else ".")
+                )
         hosts = self._host_names(self._filter(self._read(path, may_use_cache)))
         if not hosts:
             self.display.warning(self._nothing_found())
@@ -532,6 +554,18 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             "or correct the options of this inventory"
             + (" (a tag is written in the capitals of its first use)." if wanted else ".")
         )
+
+
+def _not_yaml(path: str) -> str | None:
+    """What is wrong with a file that is no YAML, or None."""
+    try:
+        yaml.compose(Path(path).read_text(), Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        return f"line {line} is not valid YAML: {error.problem}"
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        return f"this can't be read as YAML: {type(error).__name__}"
+    return None
 
 
 def _packed(answer: Item) -> str:
