@@ -31,7 +31,7 @@ class Request:
 
 @dataclass
 class Reply:
-    """An answer in place of the API's own; body may be text, to be no JSON."""
+    """An answer in place of the API's own; body may be text or bytes, to be no JSON."""
 
     status: int = 200
     body: t.Any = None
@@ -81,6 +81,8 @@ class FakeApi:
         self.replies_to: dict[str, list[Reply]] = {}
         # What `links` is where there is one page
         self.no_links: Item = {"links": {}}
+        # Sent with each answer
+        self.headers: dict[str, str] = {}
         # Called before a page of droplets is made, with its number
         self.before_page: t.Callable[[int], None] = lambda page: None
         # How often a new droplet is asked for until it is listed, and until it is active with an address
@@ -134,13 +136,13 @@ class FakeApi:
             reply = waiting.pop(0) if waiting else self._own(request)
         if reply.delay:
             threading.Event().wait(reply.delay)
-        body = reply.body if isinstance(reply.body, str) else json.dumps(reply.body)
+        body = reply.body if isinstance(reply.body, str | bytes) else json.dumps(reply.body)
         try:
             handler.send_response(reply.status)
-            for name, value in reply.headers.items():
+            for name, value in {**self.headers, **reply.headers}.items():
                 handler.send_header(name, value)
             handler.send_header("content-type", "application/json")
-            sent = b"" if reply.status == 204 else body.encode()
+            sent = b"" if reply.status == 204 else body.encode() if isinstance(body, str) else body
             handler.send_header("content-length", str(len(sent)))
             handler.end_headers()
             handler.wfile.write(sent)

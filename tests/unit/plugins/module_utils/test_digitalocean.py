@@ -4,17 +4,27 @@
 
 from __future__ import annotations
 
+import datetime
+import gzip
+import ipaddress
+import json
 import socket
+import ssl
 import threading
 import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.alphacoder.scaleout.plugins.module_utils import _digitalocean
 from ansible_collections.alphacoder.scaleout.plugins.module_utils._digitalocean import (
     ApiError,
     Client,
     droplet_facts,
+    public_ipv4s,
 )
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from fake_api import TOKEN, FakeApi, Reply, SshListener, droplet, error, networks
 
 NOW = 1_800_000_000
@@ -82,6 +92,48 @@ class TestPages:
         monkeypatch.setattr(Client, "_page", page)
         api.droplets = [droplet(n) for n in (1, 2, 3)]
         assert ids(client, page_size=1, workers=2) == [1, 2, 3]
+
+    def test_never_more_at_once_than_the_api_will_take(
+        self, api: FakeApi, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        alone = []
+        one_page = Client._page
+
+        def page(self: Client, path: str, key: str, query: dict[str, t.Any], identity: str) -> t.Any:
+            if threading.current_thread() is threading.main_thread():
+                alone.append(query["page"])
+            return one_page(self, path, key, query, identity)
+
+        monkeypatch.setattr(Client, "_page", page)
+        api.headers = {"ratelimit-limit": "5000", "Ratelimit-Remaining": "2"}
+        api.droplets = [droplet(n) for n in range(1, 7)]
+        assert ids(client, page_size=1, workers=4) == list(range(1, 7))
+        assert alone == [1, 4, 5, 6]
+
+    def test_a_limit_that_is_used_up_is_waited_for_page_by_page(
+        self, api: FakeApi, client: Client, clock: Clock
+    ) -> None:
+        api.headers = {"ratelimit-remaining": "0"}
+        api.droplets = [droplet(n) for n in range(1, 4)]
+        first = Reply(200, {"droplets": [droplet(1)], "meta": {"total": 3}})
+        api.replies = [first, error(429, retry_after="9"), error(429, retry_after="4")]
+        assert ids(client, page_size=1, workers=4) == [1, 2, 3]
+        assert clock.slept == [9, 4]
+
+    @pytest.mark.parametrize("remaining", ["", "many"])
+    def test_a_limit_that_is_not_stated_bounds_nothing(self, api: FakeApi, client: Client, remaining: str) -> None:
+        api.headers = {"ratelimit-remaining": remaining}
+        api.droplets = [droplet(n) for n in range(1, 4)]
+        assert ids(client, page_size=1, workers=4) == [1, 2, 3]
+
+    def test_a_page_that_is_refused_meanwhile_is_asked_for_again(
+        self, api: FakeApi, client: Client, clock: Clock
+    ) -> None:
+        api.droplets = [droplet(n) for n in range(1, 7)]
+        refused = [error(429, retry_after="3"), error(500)]
+        api.before_page = lambda page: api.replies.extend(refused) if page == 1 else None
+        assert ids(client, page_size=1, workers=2) == list(range(1, 7))
+        assert sorted(clock.slept) == [0.5, 3]
 
     @pytest.mark.parametrize("workers", [1, 4])
     def test_a_droplet_that_goes_meanwhile_hides_no_other(self, api: FakeApi, client: Client, workers: int) -> None:
@@ -180,6 +232,11 @@ class TestRetries:
         api.replies = [error(503), error(502)]
         assert ids(client) == [1]
 
+    def test_a_poll_gets_past_a_server_error(self, api: FakeApi, client: Client) -> None:
+        api.droplets = [droplet(1)]
+        api.replies_to = {"GET /droplets/1": [error(500)]}
+        assert client.get("/droplets/1")["droplet"]["id"] == 1
+
     def test_client_errors_are_not_repeated(self, api: FakeApi, client: Client) -> None:
         api.replies = [error(422, "no such\n thing")] * 2
         with pytest.raises(ApiError, match=r"status 422 \(no such thing\)$"):
@@ -220,6 +277,7 @@ class TestErrors:
             (Reply(200, {"images": []}), "no list of droplets"),
             (Reply(200, {"droplets": {"id": 1}}), "no list of droplets"),
             (Reply(200, {"droplets": [1]}), "no list of droplets"),
+            (Reply(200, {"droplets": [{"name": "no id"}]}), "no list of droplets"),
             (Reply(302, "", {"location": "http://203.0.113.1/"}), "redirect"),
             (Reply(400, {"error": "tag is odd", "messages": None}), "tag is odd"),
             (Reply(418, "[]"), "status 418"),
@@ -232,6 +290,14 @@ class TestErrors:
         assert "\n" not in str(caught.value)
         assert caught.value.status == reply.status
         assert len(api.requests) == 1
+
+    def test_what_the_api_says_of_a_quota_is_passed_on(self, api: FakeApi, client: Client) -> None:
+        said = "creating this/these droplet(s) will exceed your droplet limit"
+        api.replies = [error(422, said)]
+        with pytest.raises(ApiError) as caught:
+            client.post("/droplets", {"names": ["a", "b"]})
+        assert said in str(caught.value)
+        assert caught.value.status == 422
 
     def test_timeout(self, api: FakeApi, clock: Clock) -> None:
         api.replies = [Reply(delay=1.0)] * 2
@@ -266,6 +332,110 @@ class TestErrors:
         with pytest.raises(ApiError, match=r"no trust in the certificate|no answer from"):
             make_client(f"https://127.0.0.1:{no_tls.port}", clock, retries=0).get("/droplets")
         no_tls.close()
+
+
+class TestTransport:
+    """What Ansible's own HTTP client is there for: compression, certificates, proxies."""
+
+    def test_answers_may_be_compressed(self, api: FakeApi, client: Client) -> None:
+        body = gzip.compress(json.dumps({"droplets": [droplet(1)], "meta": {"total": 1}}).encode())
+        api.replies = [Reply(200, body, {"content-encoding": "gzip"})]
+        assert ids(client) == [1]
+        assert api.requests[0].headers["accept-encoding"] == "gzip"
+
+    def test_errors_may_be_compressed(self, api: FakeApi, client: Client) -> None:
+        body = gzip.compress(json.dumps({"id": "x", "message": "tag is odd"}).encode())
+        api.replies = [Reply(422, body, {"content-encoding": "gzip"})]
+        with pytest.raises(ApiError, match="tag is odd"):
+            ids(client)
+
+    @pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"{}" * 99)[:-9]], ids=["other", "cut off"])
+    def test_what_cannot_be_unpacked_is_one_line(self, api: FakeApi, clock: Clock, body: bytes) -> None:
+        api.replies = [Reply(200, body, {"content-encoding": "gzip"})]
+        with pytest.raises(ApiError, match="no answer from") as caught:
+            ids(make_client(api.url, clock, retries=0))
+        assert "\n" not in str(caught.value)
+
+    @pytest.fixture
+    def tls(self, api: FakeApi, tmp_path: Path) -> Path:
+        """The API behind TLS, with a certificate that nobody vouches for; the file that holds it."""
+        file = certificate(tmp_path)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file)
+        api._server.socket = context.wrap_socket(api._server.socket, server_side=True)
+        api.url = api.url.replace("http://", "https://")
+        return file
+
+    def test_a_certificate_must_be_trusted(self, tls: Path, api: FakeApi, clock: Clock) -> None:
+        with pytest.raises(ApiError, match=r"no trust in the certificate of 127\.0\.0\.1"):
+            make_client(api.url, clock, retries=0).get("/droplets")
+        assert api.requests == []
+
+    def test_unless_it_need_not_be(self, tls: Path, api: FakeApi, clock: Clock) -> None:
+        api.droplets = [droplet(1)]
+        assert ids(make_client(api.url, clock, validate_certs=False)) == [1]
+
+    def test_an_authority_of_ones_own(
+        self, tls: Path, api: FakeApi, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tls))
+        assert ids(make_client(api.url, clock)) == []
+
+    def test_certificates_are_read_once(self, client: Client, monkeypatch: pytest.MonkeyPatch, api: FakeApi) -> None:
+        made = []
+        monkeypatch.setattr(_digitalocean, "make_context", lambda **options: made.append(options))
+        api.droplets = [droplet(n) for n in range(1, 5)]
+        ids(client, page_size=1, workers=2)
+        assert made == [{"validate_certs": True}]
+
+    def test_a_proxy_is_asked_and_sees_no_token(self, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+        proxy = Proxy()
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
+        with pytest.raises(ApiError, match=r"no answer from api\.invalid.*407"):
+            make_client("https://api.invalid/v2", clock, retries=0).get("/droplets")
+        assert proxy.asked.startswith("CONNECT api.invalid:443 ")
+        assert TOKEN not in proxy.asked
+
+    def test_no_proxy_is_honoured(self, tls: Path, api: FakeApi, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        assert ids(make_client(api.url, clock, validate_certs=False)) == []
+
+
+class Proxy:
+    """Refuses what it is asked, and remembers it."""
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self.asked = ""
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        connection, _peer = self._socket.accept()
+        with connection, self._socket:
+            self.asked = connection.recv(65536).decode()
+            connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+
+
+def certificate(folder: Path) -> Path:
+    """A key and a certificate of its own for 127.0.0.1, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(address, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "certificate.pem"
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    file.write_bytes(private + made.public_bytes(pem))
+    return file
 
 
 class TestToken:
@@ -349,6 +519,30 @@ class TestFacts:
     def test_own_address_is_not_the_reserved_one(self) -> None:
         both = droplet(1, networks=networks("203.0.113.99", "10.0.0.1", None, "203.0.113.1"))
         assert droplet_facts(both, {"203.0.113.99"})["public_ipv4"] == "203.0.113.1"
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"networks": ["203.0.113.1"]},
+            {"networks": {"v4": ["203.0.113.1"]}},
+            {"networks": {"v4": 7}},
+            {"region": "fra1"},
+            {"image": "debian"},
+            {"id": "seven"},
+            {"id": None},
+        ],
+    )
+    def test_what_is_no_droplet_is_an_error(self, changes: dict[str, t.Any]) -> None:
+        with pytest.raises(ApiError, match=r"what is said of droplet .* is not what the API documents"):
+            droplet_facts(droplet(1, **changes))
+
+    def test_public_addresses_of_what_is_no_droplet(self) -> None:
+        with pytest.raises(ApiError, match="what is said of droplet 1 is not what the API documents"):
+            public_ipv4s(droplet(1, networks=["203.0.113.1"]))
+
+    @pytest.mark.parametrize("status", ["new", "active", "off", "archive"])
+    def test_a_locked_droplet_is_one_like_any_other(self, status: str) -> None:
+        assert droplet_facts(droplet(1, locked=True, status=status))["status"] == status
 
     def test_what_the_api_leaves_out_is_none(self) -> None:
         facts = droplet_facts({"id": 5, "image": {"id": 9, "slug": None}, "tags": None})
