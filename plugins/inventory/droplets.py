@@ -518,10 +518,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             self._add_host_to_keyed_groups(keyed_groups, hostvars, host.name, strict=strict)
 
     def _compose(self, template: t.Any, variables: Item, *more: t.Any) -> t.Any:
-        # A hostvar by its bare name is what most keyed_groups ask for, and no work for the template engine
+        # A hostvar by its bare name is what most keyed_groups ask for, and no work for the template engine. What that
+        # makes of other types depends on Ansible's version
         if isinstance(template, str) and template in self._own and not self.get_option("use_extra_vars"):
             value = self._own[template]
-            if variables.get(template) is value:
+            if isinstance(value, str | list) and variables.get(template) is value:
                 return value
         return super()._compose(template, variables, *more)
 
@@ -564,7 +565,7 @@ def _not_yaml(path: str) -> str | None:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         return f"line {line} is not valid YAML: {error.problem}"
     except (OSError, ValueError, yaml.YAMLError) as error:
-        return f"this can't be read as YAML: {type(error).__name__}"
+        return f"this can't be read as YAML: {error}"
     return None
 
 

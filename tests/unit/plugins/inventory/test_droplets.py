@@ -8,17 +8,20 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 import typing as t
 from pathlib import Path
 
 import pytest
 import yaml
-from ansible import constants
+from ansible import constants, context
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible.plugins.inventory import BaseInventoryPlugin
 from ansible.template import Templar
 from ansible.utils.display import Display
+from ansible.utils.vars import load_extra_vars
 from ansible_collections.alphacoder.scaleout.plugins.inventory import droplets as plugin
 from fake_api import TOKEN, FakeApi, Reply, droplet, error, networks
 
@@ -145,6 +148,70 @@ class TestHosts:
         found = inventory.hostvars("app-1")
         assert (found["ansible_host"], found["do_reserved_ipv4"]) == ("203.0.113.1", "203.0.113.99")
 
+    def test_reserved_addresses_are_asked_for_once(self, api: FakeApi, inventory: Inventory) -> None:
+        both = [networks(f"203.0.113.{n}", None, None, f"198.51.100.{n}") for n in (1, 2)]
+        api.droplets = [droplet(n, networks=both[n - 1]) for n in (1, 2)]
+        api.reserved_ips = [{"ip": "198.51.100.1", "locked": True, "droplet": {"id": 1}}, {"ip": "203.0.113.2"}]
+        found = inventory.read().get_hosts()
+        assert [host.vars["do_public_ipv4"] for host in found] == ["203.0.113.1", "198.51.100.2"]
+        assert [host.vars["do_reserved_ipv4"] for host in found] == ["198.51.100.1", "203.0.113.2"]
+        assert [one.path for one in api.requests] == ["/droplets", "/reserved_ips"]
+
+    def test_a_token_that_may_not_ask_for_them_still_gives_hosts(self, api: FakeApi, inventory: Inventory) -> None:
+        api.droplets = [droplet(1, networks=networks("203.0.113.99", None, None, "203.0.113.1"))]
+        api.replies_to = {"GET /reserved_ips": [error(403)]}
+        found = inventory.hostvars("app-1")
+        assert found["ansible_host"] in ("203.0.113.99", "203.0.113.1")
+        assert "do_reserved_ipv4" not in found
+        assert len(inventory.warnings) == 1
+        assert "give the token the scope reserved_ip:read" in inventory.warnings[0]
+
+    def test_another_failure_to_list_them_is_an_error(self, api: FakeApi, inventory: Inventory) -> None:
+        api.droplets = [droplet(1, networks=networks("203.0.113.99", None, None, "203.0.113.1"))]
+        api.replies_to = {"GET /reserved_ips": [error(500)]}
+        assert "GET /reserved_ips: status 500" in inventory.failure()
+
+    def test_warnings_about_many_are_short(self, api: FakeApi, inventory: Inventory) -> None:
+        api.droplets = [droplet(n, f"web-{n // 2}", networks={}) for n in range(2, 102)]
+        assert len(inventory.hosts()) == 100
+        *of_one_name, more, unreachable = inventory.warnings
+        assert len(of_one_name) == 10
+        assert more == "40 more names are those of several droplets."
+        assert "and 90 more. Set connect_with" in unreachable
+
+    def test_what_is_no_droplet_is_an_error(self, api: FakeApi, inventory: Inventory) -> None:
+        api.droplets = [droplet(1), droplet(2, networks=["203.0.113.1"])]
+        assert "what is said of droplet 2 is not what the API documents" in inventory.failure()
+
+    def test_a_droplet_of_the_api_before_it_has_anything(self, api: FakeApi, inventory: Inventory) -> None:
+        # As it is just after it was ordered
+        api.polls_until_active = 9
+        api.droplets = [droplet(1, status="new", networks={"v4": [], "v6": []}, tags=None, vpc_uuid=None, locked=True)]
+        found = inventory.hostvars("app-1", statuses=["new"])
+        assert (found["do_public_ipv4"], found["do_tags"]) == (None, [])
+
+    def test_one_that_is_off_is_left_out_unless_asked_for(self, api: FakeApi, inventory: Inventory) -> None:
+        api.polls_until_active = 9
+        api.droplets = [droplet(1), droplet(2, status="off"), droplet(3, status="archive"), droplet(4, status="new")]
+        assert inventory.hosts(tag="scaleout") == ["app-1"]
+        assert inventory.hosts(tag="scaleout", statuses=["active", "off"]) == ["app-1", "app-2"]
+
+    def test_a_name_that_is_a_group_too(self, api: FakeApi, inventory: Inventory) -> None:
+        api.droplets = [droplet(1, "app"), droplet(2, "lb", tags=["lb", "app"]), droplet(3, "web", tags=["lb"])]
+        found = inventory.read(
+            compose={"private_address": "do_private_ipv4"},
+            groups={"web": "do_name == 'web'", "low": "do_id < 3"},
+            keyed_groups=[{"key": "do_region", "prefix": "at"}],
+        )
+        members = found.get_groups_dict()
+        assert members["app"] == ["lb"]
+        assert members["lb"] == ["lb", "web"]
+        assert members["web"] == ["web"]
+        assert members["low"] == ["app", "lb"]
+        assert members["at_fra1"] == ["app", "lb", "web"]
+        assert [host.vars["private_address"] for host in found.get_hosts()] == [f"10.114.0.{n}" for n in (1, 2, 3)]
+        assert not [group for group in found.groups.values() if group.vars]
+
     def test_reserved_addresses_are_asked_for_only_then(self, api: FakeApi, inventory: Inventory) -> None:
         api.droplets = [droplet(1)]
         inventory.hosts()
@@ -207,6 +274,38 @@ class TestGroups:
             "kind_large": ["app-2"],
             "fra1": ["app-1", "app-2"],
         }
+
+    def test_a_bare_name_is_worth_what_a_template_makes_of_it(
+        self, api: FakeApi, inventory: Inventory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        api.droplets = [droplet(1, tags=["a", "b-c"], vpc_uuid=None)]
+        fields = ("do_id", "do_name", "do_tags", "do_vpc_uuid", "do_region", "do_public_ipv6")
+        compose = {f"copy_of_{field}": field for field in fields}
+        found = inventory.hostvars("app-1", compose=compose)
+        monkeypatch.delattr(plugin.InventoryModule, "_compose")
+        assert found == inventory.hostvars("app-1", compose=compose)
+        assert found["copy_of_do_tags"] == ["a", "b-c"]
+
+    def test_keyed_groups_see_what_compose_made_of_a_hostvar(self, api: FakeApi, inventory: Inventory) -> None:
+        api.droplets = [droplet(1)]
+        found = inventory.groups(
+            group_by=[],
+            compose={"do_region": "do_region | upper"},
+            keyed_groups=[{"key": "do_region", "prefix": "at", "parent_group": "places"}],
+        )
+        assert found == {"at_FRA1": ["app-1"], "places": ["app-1"]}
+
+    def test_extra_variables_win_over_a_bare_name(
+        self, api: FakeApi, inventory: Inventory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(context, "CLIARGS", {"extra_vars": ("do_region=mars",)})
+        load_extra_vars.extra_vars = None
+        api.droplets = [droplet(1)]
+        keyed = [{"key": "do_region", "prefix": "at"}]
+        try:
+            assert "at_mars" in inventory.groups(use_extra_vars=True, keyed_groups=keyed)
+        finally:
+            load_extra_vars.extra_vars = None
 
     def test_strict(self, api: FakeApi, inventory: Inventory) -> None:
         api.droplets = [droplet(1)]
@@ -276,6 +375,29 @@ class TestFilters:
         inventory.read(**options)
         assert text in inventory.warnings[0]
 
+    def test_none_because_of_capitals(self, api: FakeApi, inventory: Inventory) -> None:
+        api.droplets = [droplet(1, tags=["ScaleOut"])]
+        inventory.read(tag="scaleout")
+        assert "(a tag is written in the capitals of its first use)" in inventory.warnings[0]
+
+    def test_a_tag_that_the_api_finds_in_other_capitals(self, api: FakeApi, inventory: Inventory) -> None:
+        api.replies = [Reply(200, {"droplets": [droplet(1, tags=["ScaleOut"])], "meta": {"total": 1}})]
+        assert inventory.hosts(tag="scaleout") == ["app-1"]
+
+    @pytest.mark.parametrize("workers", [1, 4])
+    def test_droplets_come_and_go_between_the_pages(self, api: FakeApi, inventory: Inventory, workers: int) -> None:
+        api.droplets = [droplet(n) for n in range(1, 8)]
+
+        def change(page: int) -> None:
+            if page == 2 and api.droplets[0]["id"] == 1:
+                api.droplets[0] = droplet(99, "late")
+                del api.droplets[1]
+
+        api.before_page = change
+        found = inventory.hosts(page_size=2, workers=workers)
+        assert found == ["app-3", "app-4", "app-5", "app-6", "app-7", "late"]
+        assert inventory.warnings == []
+
     def test_all_pages(self, api: FakeApi, inventory: Inventory) -> None:
         api.droplets = [droplet(n) for n in range(1, 12)]
         assert len(inventory.hosts(page_size=3, workers=2)) == 11
@@ -331,7 +453,13 @@ class TestOptions:
             ({"api_url": "http://203.0.113.1/v2"}, "plain HTTP"),
             ({"page_size": 201}, "page_size is 201, but the API takes 1 to 200"),
             ({"page_size": 0}, "page_size is 0"),
-            ({"workers": 0}, "workers is 0"),
+            ({"workers": 0}, "workers is 0, but it takes at least 1"),
+            ({"timeout": 0}, "timeout is 0, but it takes at least 1"),
+            ({"retries": -1}, "retries is -1, but it takes at least 0"),
+            ({"timeout": "soon"}, "timeout"),
+            ({"region": "fra1"}, "There is no option region; regions may be meant."),
+            ({"colour": "red"}, "There is no option colour."),
+            ({"statuses": ["on"]}, "statuses"),
             ({"connect_with": "first"}, "connect_with"),
             ({"group_by": ["color"]}, "group_by"),
         ],
@@ -339,6 +467,40 @@ class TestOptions:
     def test_what_cannot_be(self, inventory: Inventory, options: dict[str, t.Any], text: str) -> None:
         assert text in inventory.failure(**options)
         assert not inventory.api.requests
+
+    @pytest.mark.parametrize("statuses", [["off"], [False], False, "off"])
+    def test_off_is_off_without_quotes_too(self, api: FakeApi, inventory: Inventory, statuses: t.Any) -> None:
+        api.droplets = [droplet(1), droplet(2, status="off")]
+        assert inventory.hosts(statuses=statuses) == ["app-2"]
+
+    def test_certificates_need_not_be_trusted(self, inventory: Inventory, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[bool] = []
+        monkeypatch.setattr(plugin.Client, "list_all", lambda self, *args, **options: asked.append(self.validate_certs))
+        monkeypatch.setattr(plugin.InventoryModule, "_fetch", fetch_nothing)
+        inventory.read(validate_certs=False)
+        inventory.read()
+        assert asked == [False, True]
+
+    @pytest.mark.parametrize("token", [["dop_v1_list77"], {"token": "dop_v1_list77"}])
+    def test_a_token_of_the_wrong_type_is_not_shown(self, inventory: Inventory, token: t.Any) -> None:
+        failure = inventory.failure(api_token=token)
+        assert "api_token is a list or a dictionary, but it takes text" in failure
+        assert "list77" not in failure
+
+    @pytest.mark.parametrize(
+        ("text", "wrong"),
+        [
+            (f"plugin: {PLUGIN}\napi_token: dop_v1_yaml77\n  tag: a", "line 3 is not valid YAML"),
+            (f"plugin: {PLUGIN}\napi_token: 'dop_v1_yaml77", "line 2 is not valid YAML"),
+            (f"plugin: {PLUGIN}\napi_token: dop_v1_yaml77\n\0", "can't be read as YAML"),
+        ],
+    )
+    def test_broken_yaml_shows_its_line_and_not_the_token(
+        self, inventory: Inventory, monkeypatch: pytest.MonkeyPatch, text: str, wrong: str
+    ) -> None:
+        monkeypatch.setattr(Inventory, "write", lambda self: write_text(self.folder / "digitalocean.yml", text))
+        assert wrong in inventory.failure()
+        assert "yaml77" not in " ".join(inventory.warnings + inventory.errors)
 
     @pytest.mark.parametrize("reply", [error(500), error(401), Reply(200, "<html>"), Reply(200, "[]")])
     def test_a_failure_is_never_an_empty_inventory(self, api: FakeApi, inventory: Inventory, reply: Reply) -> None:
@@ -396,6 +558,36 @@ class TestCache:
         inventory.hosts(**cached)
         assert "status 401" in inventory.failure(**cached, api_token="another")
 
+    def test_what_another_version_left_is_asked_for_again(
+        self, api: FakeApi, inventory: Inventory, cached: dict[str, t.Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        api.droplets = [droplet(1)]
+        monkeypatch.setattr(plugin, "_packed", lambda answer: "as it was once")
+        inventory.hosts(**cached)
+        monkeypatch.undo()
+        assert inventory.hosts(**cached) == ["app-1"]
+        assert len(api.requests) == 2
+
+    def test_a_broken_file_is_asked_for_again(
+        self, api: FakeApi, inventory: Inventory, cached: dict[str, t.Any], tmp_path: Path
+    ) -> None:
+        api.droplets = [droplet(1)]
+        inventory.hosts(**cached)
+        (file,) = (tmp_path / "cache").iterdir()
+        file.write_text("{")
+        assert inventory.hosts(**cached) == ["app-1"]
+        assert "The cache can't be read, so the API is asked" in inventory.warnings[-1]
+
+    def test_reserved_addresses_are_kept_too(
+        self, api: FakeApi, inventory: Inventory, cached: dict[str, t.Any]
+    ) -> None:
+        api.droplets = [droplet(1, networks=networks("203.0.113.99", None, None, "203.0.113.1"))]
+        api.reserved_ips = [{"ip": "203.0.113.99"}]
+        before = inventory.hostvars("app-1", **cached)
+        assert inventory.hostvars("app-1", **cached) == before
+        assert before["do_public_ipv4"] == "203.0.113.1"
+        assert len(api.requests) == 2
+
     def test_a_flush_asks_again_and_keeps_the_answer(
         self, api: FakeApi, inventory: Inventory, cached: dict[str, t.Any]
     ) -> None:
@@ -420,19 +612,20 @@ class TestCommand:
     """As a user runs it."""
 
     def run(
-        self, path: Path, *arguments: str, token: str = TOKEN, must_parse: bool = True
+        self, path: Path, *arguments: str, token: str = TOKEN, must_parse: bool = True, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        environment = {
+        settings = {
             "PATH": os.environ["PATH"],
             "HOME": str(path.parent),
             "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
             "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": str(must_parse),
-            "ANSIBLE_INVENTORY_ENABLED": f"{PLUGIN},yaml",
+            "ANSIBLE_INVENTORY_ENABLED": f"{PLUGIN},ansible.builtin.constructed,yaml,ini",
             "ANSIBLE_NOCOLOR": "true",
             "DIGITALOCEAN_TOKEN": token,
+            **environment,
         }
         command = [sys.executable, "-m", "ansible", "inventory", "-i", str(path), *arguments]
-        return subprocess.run(command, env=environment, cwd=path.parent, text=True, capture_output=True, timeout=20)
+        return subprocess.run(command, env=settings, cwd=path.parent, text=True, capture_output=True, timeout=30)
 
     def test_list(self, api: FakeApi, inventory: Inventory) -> None:
         api.droplets = [droplet(1, tags=["scaleout", "app"])]
@@ -447,8 +640,9 @@ class TestCommand:
         path = inventory.write(api_token=None)
         done = self.run(path, "--list", token="dop_v1_refused77")
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr == (
-            f"[ERROR]: {path}: DigitalOcean API, GET /droplets: status 401 (Unable to authenticate you.): "
+        # ansible-core 2.18 says "ERROR! "
+        assert done.stderr.removeprefix("[ERROR]: ").removeprefix("ERROR! ") == (
+            f"{path}: DigitalOcean API, GET /droplets: status 401 (Unable to authenticate you.): "
             "the token was refused; check that api_token is complete and still valid\n"
         )
 
@@ -465,11 +659,129 @@ class TestCommand:
         assert (done.returncode, done.stderr) == (0, "")
         assert json.loads(done.stdout)["app"]["hosts"] == ["app-1"]
 
-    def test_a_refused_token_is_shown_at_no_verbosity(self, inventory: Inventory) -> None:
-        refused = "dop_v1_refused77"
-        done = self.run(inventory.write(api_token=None), "--list", "-vvvvv", token=refused)
-        assert "status 401" in done.stderr
-        assert refused not in done.stdout + done.stderr
+    @pytest.mark.parametrize("where", ["file", "environment"])
+    @pytest.mark.parametrize("works", [True, False])
+    def test_the_token_is_shown_at_no_verbosity(
+        self, api: FakeApi, inventory: Inventory, where: str, works: bool
+    ) -> None:
+        api.droplets = [droplet(1)]
+        token = TOKEN if works else "dop_v1_refused77"
+        path = inventory.write(api_token=token if where == "file" else None, cache=True, cache_connection="cache")
+        done = self.run(
+            path, "--list", "-vvvvv", token=token, ANSIBLE_DEBUG="true", ANSIBLE_INVENTORY_CACHE_PLUGIN="jsonfile"
+        )
+        assert ("do_id" in done.stdout) == works, done.stderr
+        assert ("status 401" in done.stdout + done.stderr) != works
+        assert token not in done.stdout + done.stderr
+
+    @pytest.mark.parametrize(
+        ("reply", "said"),
+        [
+            (error(401), "the token was refused"),
+            (error(404), "not there; check api_url"),
+            (Reply(200, '{"droplets": ['), "the answer is not JSON"),
+            (Reply(delay=3), "within 1 s; check that it is reachable, or raise timeout"),
+        ],
+        ids=["token", "404", "JSON", "timeout"],
+    )
+    @pytest.mark.parametrize(
+        "setting", ["ANSIBLE_INVENTORY_UNPARSED_FAILED", "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED"]
+    )
+    def test_a_failure_ends_the_run_if_that_is_wanted(
+        self, api: FakeApi, inventory: Inventory, reply: Reply, said: str, setting: str
+    ) -> None:
+        api.replies = [reply] * 2
+        done = self.run(inventory.write(timeout=1), "--list", must_parse=False, **{setting: "true"})
+        assert done.returncode != 0
+        assert said in " ".join(done.stderr.split())
+        assert "Traceback" not in done.stdout + done.stderr
+
+    def test_broken_yaml_is_not_shown_where_ansible_goes_on(self, tmp_path: Path) -> None:
+        path = write_text(tmp_path / "droplets.yml", f"plugin: {PLUGIN}\napi_token: dop_v1_yaml77\n  tag: a\n")
+        done = self.run(path, "--list", "-vvvvv", must_parse=False, ANSIBLE_INVENTORY_ENABLED=PLUGIN)
+        assert "line 3 is not valid YAML" in " ".join(done.stderr.split())
+        assert "yaml77" not in done.stdout + done.stderr
+
+    def test_graph_and_host(self, api: FakeApi, inventory: Inventory) -> None:
+        api.droplets = [droplet(1), droplet(2, tags=["b"])]
+        path = inventory.write()
+        graph = self.run(path, "--graph").stdout.splitlines()
+        assert graph == [
+            "@all:",
+            "  |--@ungrouped:",
+            "  |--@scaleout:",
+            "  |  |--app-1",
+            "  |--@fra1:",
+            "  |  |--app-1",
+            "  |  |--app-2",
+            "  |--@b:",
+            "  |  |--app-2",
+        ]
+        assert json.loads(self.run(path, "--host", "app-2").stdout)["do_id"] == 2
+
+    def test_beside_other_sources_and_before_a_constructed_one(self, api: FakeApi, inventory: Inventory) -> None:
+        api.droplets = [droplet(1), droplet(2)]
+        folder = inventory.folder
+        static = write_text(folder / "hosts.ini", "[scaleout]\nold ansible_host=192.0.2.1\n[scaleout:vars]\nx=1\n")
+        chained = {
+            "plugin": "ansible.builtin.constructed",
+            "strict": True,
+            "compose": {"second": "do_id | default(0) == 2"},
+            "groups": {"late": "do_id | default(0) > 1"},
+            "keyed_groups": [{"key": "do_region | default('none')", "prefix": "at"}],
+        }
+        last = write_text(folder / "zz-constructed.yml", yaml.safe_dump(chained))
+        done = self.run(static, "-i", str(inventory.write()), "-i", str(last), "--list")
+        assert done.returncode == 0, done.stderr
+        shown = json.loads(done.stdout)
+        assert sorted(shown["scaleout"]["hosts"]) == ["app-1", "app-2", "old"]
+        assert shown["late"]["hosts"] == ["app-2"]
+        assert (shown["at_fra1"]["hosts"], shown["at_none"]["hosts"]) == (["app-1", "app-2"], ["old"])
+        assert shown["_meta"]["hostvars"]["app-1"]["x"] == 1
+        assert shown["_meta"]["hostvars"]["app-2"]["second"] is True
+
+    def test_a_token_from_a_vault(self, api: FakeApi, inventory: Inventory) -> None:
+        api.droplets = [droplet(1)]
+        password = write_text(inventory.folder / "password", "open\n")
+        secret = VaultLib([("default", VaultSecret(b"open"))]).encrypt(TOKEN).decode()
+        path = inventory.write(api_token=None)
+        path.write_text(path.read_text() + "api_token: !vault |\n" + textwrap.indent(secret, "  "))
+        done = self.run(path, "--list", "--vault-password-file", str(password), "-vvvvv", token="not this one")
+        assert '"do_id": 1' in done.stdout, done.stderr
+        assert TOKEN not in done.stdout + done.stderr
+
+    def test_from_an_installed_collection(self, api: FakeApi, inventory: Inventory, tmp_path: Path) -> None:
+        # Without the configuration of this checkout, by the plugin that looks at `plugin:`
+        api.droplets = [droplet(1)]
+        for command in (
+            [
+                "build",
+                "--output-path",
+                str(tmp_path),
+                str(COLLECTIONS / "ansible_collections" / "alphacoder" / "scaleout"),
+            ],
+            ["install", "--offline", "--no-deps", "-p", str(tmp_path / "installed"), "alphacoder-scaleout-*.tar.gz"],
+        ):
+            found = [str(next(tmp_path.glob(one))) if "*" in one else one for one in command]
+            galaxy = [sys.executable, "-m", "ansible", "galaxy", "collection", *found]
+            subprocess.run(galaxy, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+        done = self.run(
+            inventory.write(),
+            "--list",
+            ANSIBLE_COLLECTIONS_PATH=str(tmp_path / "installed"),
+            ANSIBLE_INVENTORY_ENABLED="auto",
+        )
+        assert '"do_id": 1' in done.stdout, done.stderr
+
+
+def write_text(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def fetch_nothing(self: plugin.InventoryModule, client: plugin.Client, filters: dict[str, str]) -> dict[str, t.Any]:
+    client.list_all("/droplets", "droplets")
+    return {"droplets": [], "reserved_ipv4": []}
 
 
 def test_it_is_a_plugin_of_ansible() -> None:
