@@ -197,7 +197,11 @@ class TestHosts:
         assert inventory.hosts(tag="scaleout", statuses=["active", "off"]) == ["app-1", "app-2"]
 
     def test_a_name_that_is_a_group_too(self, api: FakeApi, inventory: Inventory) -> None:
-        api.droplets = [droplet(1, "app"), droplet(2, "lb", tags=["lb", "app"]), droplet(3, "web", tags=["lb"])]
+        api.droplets = [
+            droplet(1, "app", tags=["lb"]),
+            droplet(2, "lb", tags=["lb", "app"]),
+            droplet(3, "web", tags=["lb"]),
+        ]
         found = inventory.read(
             compose={"private_address": "do_private_ipv4"},
             groups={"web": "do_name == 'web'", "low": "do_id < 3"},
@@ -205,7 +209,7 @@ class TestHosts:
         )
         members = found.get_groups_dict()
         assert members["app"] == ["lb"]
-        assert members["lb"] == ["lb", "web"]
+        assert members["lb"] == ["app", "lb", "web"]
         assert members["web"] == ["web"]
         assert members["low"] == ["app", "lb"]
         assert members["at_fra1"] == ["app", "lb", "web"]

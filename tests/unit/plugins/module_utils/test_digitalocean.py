@@ -133,7 +133,8 @@ class TestPages:
         refused = [error(429, retry_after="3"), error(500)]
         api.before_page = lambda page: api.replies.extend(refused) if page == 1 else None
         assert ids(client, page_size=1, workers=2) == list(range(1, 7))
-        assert sorted(clock.slept) == [0.5, 3]
+        assert len(clock.slept) == 2
+        assert 3 in clock.slept
 
     @pytest.mark.parametrize("workers", [1, 4])
     def test_a_droplet_that_goes_meanwhile_hides_no_other(self, api: FakeApi, client: Client, workers: int) -> None:
