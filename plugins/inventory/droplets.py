@@ -273,7 +273,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
 
     def __init__(self) -> None:
         super().__init__()
-        # The hostvars of the host that is being added
+        # The hostvars of the host that is being set up
         self._own: Item = {}
 
     def verify_file(self, path: str) -> bool:
@@ -325,8 +325,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         hosts = self._host_names(self._filter(self._read(path, may_use_cache)))
         if not hosts:
             self.display.warning(self._nothing_found())
+        # Before there are groups, because Ansible would give to a group of the same name what it gives to a new host
+        for name in hosts:
+            self.inventory.add_host(name)
         for name, (droplet, hostvars) in hosts.items():
-            self._add(name, droplet, hostvars)
+            self._set_up(name, droplet, hostvars)
         self._warn_unreachable(hosts)
 
     def _read(self, path: str, may_use_cache: bool) -> Item:
@@ -476,9 +479,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             self.display.warning(f"{len(shared) - SHOWN} more names are those of several droplets.")
         return dict(sorted(hosts.items(), key=lambda host: _natural(host[0])))
 
-    def _add(self, name: str, droplet: Item, hostvars: Item) -> None:
+    def _set_up(self, name: str, droplet: Item, hostvars: Item) -> None:
         # By itself and not by its name, which could be a group's as well
-        host = self.inventory.hosts[self.inventory.add_host(name)]
+        host = self.inventory.hosts[name]
         address = droplet[self.get_option("connect_with")]
         if address:
             hostvars = {**hostvars, "ansible_host": _untrusted(address)}
