@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 
 .PHONY: demo
 demo: ## The whole service on this machine: droplets, site.yml, ten requests. V=1 shows all output
@@ -20,6 +20,14 @@ test: ## Every check of the project
 quick: ## The checks that need no droplets
 	@scripts/setup test
 	@.venv/bin/python scripts/run_checks.py --quick
+
+.PHONY: bench
+bench: bench-inventory ## Every benchmark
+
+.PHONY: bench-inventory
+bench-inventory: ## The inventory plugin beside a static file and other plugins. ARGS=--help says more
+	@scripts/setup demo
+	@.venv/bin/python benchmarks/inventory.py $(ARGS)
 
 .PHONY: setup
 setup: ## What the other targets need: packages, .venv, collections

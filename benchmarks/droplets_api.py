@@ -3,7 +3,7 @@
 """A simulated list of droplets on loopback, made to cost little: the time that a benchmark measures is the client's.
 
 Each page is rendered once, and each answer waits for the latency that was asked for. The first line of output is the
-URL of the API.
+URL of the API; it is https, as DigitalOcean's is, because some clients refuse anything else.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import argparse
 import asyncio
 import functools
 import json
+import ssl
 import typing as t
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 REGIONS = ("ams3", "fra1", "lon1", "nyc1", "nyc3", "sfo3", "sgp1", "syd1")
@@ -150,13 +152,12 @@ class Api:
         finally:
             writer.close()
 
-    async def serve(self) -> None:
+    async def serve(self, certificate: Path) -> None:
         """Serve until the process is ended."""
-        server = await asyncio.start_server(self.answer, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v2"
-        for size in (200,):
-            for number in range(1, -(-self.droplets // size) + 1):
-                self.page(number, size)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server = await asyncio.start_server(self.answer, "127.0.0.1", 0, ssl=context)
+        self.url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v2"
         print(self.url, flush=True)
         async with server:
             await server.serve_forever()
@@ -167,8 +168,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--droplets", type=int, default=1000, metavar="N")
     parser.add_argument("--latency", type=float, default=0.2, metavar="SECONDS")
+    parser.add_argument("--certificate", type=Path, required=True, help="a key and its certificate for 127.0.0.1, PEM")
     arguments = parser.parse_args()
-    asyncio.run(Api(arguments.droplets, arguments.latency).serve())
+    asyncio.run(Api(arguments.droplets, arguments.latency).serve(arguments.certificate))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -34,6 +35,7 @@ from droplets_api import droplet
 REPO = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 OWN = "alphacoder.scaleout.droplets"
+CERTIFICATE = "certificate.pem"
 COMMUNITY = "community.digitalocean.digitalocean"
 CLOUD = "digitalocean.cloud.droplets"
 # The first public address; the private one comes first in the API's own example
@@ -121,6 +123,21 @@ def contenders(folder: Path, url: str, droplets: int, installed: set[str]) -> li
     return found
 
 
+def make_certificate(folder: Path) -> Path:
+    """A key and a certificate for the simulated API, in one file."""
+    if not shutil.which("openssl"):
+        sys.exit("error: this needs the command openssl, to make a certificate for the simulated API: install it")
+    path = folder / CERTIFICATE
+    command = ["openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    command += ["-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    done = subprocess.run([*command, "-keyout", str(path), "-out", "-"], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"error: openssl made no certificate: {done.stderr.strip()}")
+    with path.open("a") as file:
+        file.write(done.stdout)
+    return path
+
+
 def environment(folder: Path, collections: Path | None, plugin: str = "ini") -> dict[str, str]:
     """Nothing of the user's Ansible settings, except for where collections are."""
     paths = [str(REPO / ".build" / "collections")]
@@ -137,6 +154,8 @@ def environment(folder: Path, collections: Path | None, plugin: str = "ini") -> 
         # community.digitalocean would otherwise keep the colon of a tag in the group's name
         "ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS": "silently",
         "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
+        "SSL_CERT_FILE": str(folder / CERTIFICATE),
+        "REQUESTS_CA_BUNDLE": str(folder / CERTIFICATE),
         "DIGITALOCEAN_TOKEN": "benchmark",
         "DO_API_TOKEN": "benchmark",
     }
@@ -184,7 +203,7 @@ def compare(droplets: int, arguments: argparse.Namespace) -> None:
         folder = Path(name)
         (folder / "ansible.cfg").touch()
         command = [sys.executable, str(REPO / "benchmarks" / "droplets_api.py"), "--droplets", str(droplets)]
-        command += ["--latency", str(arguments.latency / 1000)]
+        command += ["--latency", str(arguments.latency / 1000), "--certificate", str(make_certificate(folder))]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
             try:
                 assert server.stdout
