@@ -13,6 +13,8 @@ author:
 description:
   - Every droplet that the options let through is a host. Its name is the host's name, its tags are the
     host's groups.
+  - Pages of the API are fetched at the same time, and groups and addresses need no templates, so that
+    thousands of droplets take seconds.
   - The inventory's file must end in C(droplets.yml), C(droplets.yaml), C(digitalocean.yml) or
     C(digitalocean.yaml).
   - Where two droplets have one name, the older (the one with the lower id) is the host of that name, and
@@ -20,6 +22,10 @@ description:
   - An API that can't be read is an error and never an empty inventory. With C(any_unparsed_is_failed) in the
     section C([inventory]) of Ansible's configuration, the run ends with one line that says what is wrong.
     Without it, Ansible itself makes a warning of the error and goes on.
+  - A droplet's own public address and its reserved one look alike in the API. If a droplet has two public
+    addresses, the account's reserved IPs are asked for as well, once.
+seealso:
+  - module: alphacoder.scaleout.droplet_pool
 requirements:
   - Nothing beside ansible-core and Python 3.11 or later.
 notes:
@@ -36,7 +42,8 @@ options:
       - alphacoder.scaleout.droplets
   api_token:
     description:
-      - The DigitalOcean API token; it needs the scope to read droplets, and no other.
+      - The DigitalOcean API token. It needs the scope C(droplet:read), and C(reserved_ip:read) if droplets have
+        reserved IPs.
       - May be a template, and so come from a vault, a lookup or an extra variable.
       - Of the environment variables, E(DIGITALOCEAN_TOKEN) wins over E(DIGITALOCEAN_ACCESS_TOKEN), which
         wins over E(DO_API_TOKEN).
@@ -71,7 +78,9 @@ options:
     elements: str
     default: []
   statuses:
-    description: Only droplets in one of these states. An empty list lets all through.
+    description:
+      - Only droplets in one of these states. An empty list lets all through.
+      - A droplet that is V(off) keeps its tags and its addresses, so it is left out unless asked for.
     type: list
     elements: str
     choices: [new, active, 'off', archive]
@@ -83,7 +92,7 @@ options:
     default: []
   filters:
     description:
-      - Jinja expressions on the hostvars below. A droplet is a host if all of them are true.
+      - Jinja expressions on the hostvars that the examples list. A droplet is a host if all of them are true.
       - They are evaluated here for each droplet; what O(tag), O(name), O(regions), O(statuses) and O(vpcs)
         can do, they do faster.
       - An expression that fails is an error, whatever O(strict) says, because it would hide droplets.
@@ -92,8 +101,8 @@ options:
     default: []
   connect_with:
     description:
-      - Which of a droplet's addresses becomes C(ansible_host). V(name) is the droplet's name, for those in
-        your DNS.
+      - Which of a droplet's addresses becomes C(ansible_host). V(name) is the droplet's name, for droplets that
+        are in your DNS.
       - V(public_ipv4) is the droplet's own address, also where it has a reserved one as well.
       - A droplet without the wanted address stays a host, gets no C(ansible_host), and there is a warning.
         There is none if O(compose) sets C(ansible_host).
@@ -126,7 +135,7 @@ options:
     type: str
     default: ''
   timeout:
-    description: How many seconds to wait for the API to answer one request.
+    description: How many seconds to wait for the API to answer one request, at least 1.
     type: int
     default: 30
   retries:
@@ -137,7 +146,9 @@ options:
     type: int
     default: 4
   validate_certs:
-    description: Whether the API's certificate must be one that this machine trusts.
+    description:
+      - Whether the API's certificate must be one that this machine trusts.
+      - For an authority of your own, set the environment variable E(SSL_CERT_FILE) to the file that holds it.
     type: bool
     default: true
   page_size:
@@ -168,9 +179,30 @@ vpcs:
   - 5a4981aa-9653-4bd1-bef5-d6bff52042e4
 
 ---
-# Two regions, groups such as region_fra1 and size_s_1vcpu_1gb, the API's answer kept for ten minutes
+# Over the private network, from outside: each connection jumps through a bastion
+plugin: alphacoder.scaleout.droplets
+tag: scaleout
+connect_with: private_ipv4
+compose:
+  ansible_ssh_common_args: "'-o ProxyJump=root@bastion.example.com'"
+
+---
+# The reserved IP where there is one, and the private address for what needs no SSH
+plugin: alphacoder.scaleout.droplets
+compose:
+  ansible_host: do_reserved_ipv4 or do_public_ipv4
+  private_address: do_private_ipv4
+
+---
+# Two regions, groups such as do_fra1 and do_s_1vcpu_1gb, without a template for each host
 plugin: alphacoder.scaleout.droplets
 regions: [fra1, ams3]
+group_by: [region, size]
+group_prefix: do_
+
+---
+# A prefix for each kind of group, and the API's answer kept for ten minutes
+plugin: alphacoder.scaleout.droplets
 group_by: []
 keyed_groups:
   - key: do_region
@@ -183,7 +215,7 @@ cache_connection: ~/.cache/ansible/droplets
 cache_timeout: 600
 
 ---
-# The token from a vault, a filter, and one's own hostvars
+# The token from a file of the vault, filters, and hostvars of one's own
 plugin: alphacoder.scaleout.droplets
 api_token: "{{ lookup('ansible.builtin.file', 'token.vault') }}"
 filters:
@@ -191,9 +223,12 @@ filters:
   - do_name is not match('build-')
 attributes: [vcpus, memory]
 compose:
-  private_address: do_private_ipv4
-  ansible_host: do_private_ipv4 or do_public_ipv4
   worker_processes: do_vcpus * 2
+
+---
+# Droplets that are off, to start them
+plugin: alphacoder.scaleout.droplets
+statuses: ['off']
 
 # Hostvars, with the default hostvars_prefix; an address is none if the droplet has no such address:
 #
@@ -439,9 +474,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
 
     def _hostvars(self, raw: Item, droplet: Item, reserved: t.Container[str]) -> Item:
         also = {field: raw.get(field) for field in self.get_option("attributes")}
-        taken = [address for address in public_ipv4s(raw) if address in reserved]
-        if taken:
-            also["reserved_ipv4"] = taken[0]
+        also["reserved_ipv4"] = next((address for address in public_ipv4s(raw) if address in reserved), None)
         prefix = self.get_option("hostvars_prefix")
         return {f"{prefix}{field}": _untrusted(value) for field, value in {**also, **droplet}.items()}
 

@@ -93,6 +93,7 @@ class TestHosts:
             "do_public_ipv4": "203.0.113.4",
             "do_private_ipv4": "10.0.0.4",
             "do_public_ipv6": "2001:db8::4",
+            "do_reserved_ipv4": None,
             "do_created_at": "2026-07-21T16:38:02Z",
         }
         assert inventory.warnings == []
@@ -162,7 +163,7 @@ class TestHosts:
         api.replies_to = {"GET /reserved_ips": [error(403)]}
         found = inventory.hostvars("app-1")
         assert found["ansible_host"] in ("203.0.113.99", "203.0.113.1")
-        assert "do_reserved_ipv4" not in found
+        assert found["do_reserved_ipv4"] is None
         assert len(inventory.warnings) == 1
         assert "give the token the scope reserved_ip:read" in inventory.warnings[0]
 
