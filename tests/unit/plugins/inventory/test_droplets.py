@@ -513,6 +513,18 @@ class TestOptions:
         assert "DigitalOcean API, GET /droplets" in inventory.failure()
 
 
+class TestExamples:
+    @pytest.mark.parametrize("example", list(yaml.safe_load_all(plugin.EXAMPLES)))
+    def test_each_works(self, api: FakeApi, inventory: Inventory, tmp_path: Path, example: dict[str, t.Any]) -> None:
+        api.polls_until_active = 9
+        api.droplets = [droplet(1, tags=["scaleout", "production"]), droplet(2, tags=["production"], status="off")]
+        if "cache" in example:
+            example["cache_connection"] = str(tmp_path / "cache")
+        (found,) = inventory.read(**{**example, "api_token": TOKEN, "strict": True}).get_hosts()
+        assert found.vars["ansible_host"].startswith(("203.0.113.", "10.114.0."))
+        assert inventory.warnings == []
+
+
 class TestCache:
     @pytest.fixture
     def cached(self, tmp_path: Path) -> dict[str, t.Any]:
@@ -744,6 +756,12 @@ class TestCommand:
         assert (shown["at_fra1"]["hosts"], shown["at_none"]["hosts"]) == (["app-1", "app-2"], ["old"])
         assert shown["_meta"]["hostvars"]["app-1"]["x"] == 1
         assert shown["_meta"]["hostvars"]["app-2"]["second"] is True
+
+    def test_a_token_from_an_extra_variable(self, api: FakeApi, inventory: Inventory) -> None:
+        api.droplets = [droplet(1)]
+        path = inventory.write(api_token="{{ my_token }}")
+        done = self.run(path, "--list", "-e", f"my_token={TOKEN}", token="not this one")
+        assert '"do_id": 1' in done.stdout, done.stderr
 
     def test_a_token_from_a_vault(self, api: FakeApi, inventory: Inventory) -> None:
         api.droplets = [droplet(1)]
