@@ -259,7 +259,7 @@ def main() -> None:
     add("--droplets", type=int, nargs="+", default=[100, 1000, 10_000], metavar="N", help="default: 100 1000 10000")
     add("--latency", type=float, default=200, metavar="MS", help="of each request; default: 200")
     add("--runs", type=int, default=5, metavar="N", help="how often each is run; default: 5")
-    add("--patience", type=float, default=60, metavar="S", help="a run that takes longer is given up; default: 60")
+    add("--patience", type=float, default=120, metavar="S", help="a run that takes longer is given up; default: 120")
     add("--collections", type=Path, metavar="PATH", help="where other plugins' collections are")
     arguments = parser.parse_args()
     core = subprocess.run([BIN / "ansible", "--version"], capture_output=True, text=True).stdout.split("\n")[0]
