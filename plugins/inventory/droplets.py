@@ -413,7 +413,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         try:
             value = self.templar.template(self.get_option(option))
         except AnsibleError as error:
-            raise AnsibleParserError(f"The option {option} is a template that fails: {error.message}") from None
+            # ansible-core 2.18 repeats the template, which may hold the token itself
+            text = str(error.message).replace(str(self.get_option(option)), "***")
+            raise AnsibleParserError(f"The option {option} is a template that fails: {text}") from None
         return "" if value is None else str(value).strip()
 
     def _api_filters(self) -> dict[str, str]:

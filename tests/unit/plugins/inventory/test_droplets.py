@@ -486,6 +486,11 @@ class TestOptions:
         inventory.read()
         assert asked == [False, True]
 
+    def test_a_token_that_is_a_broken_template_is_not_shown(self, inventory: Inventory) -> None:
+        failure = inventory.failure(api_token="dop_v1_template77{{ x | }}")
+        assert "The option api_token is a template that fails" in failure
+        assert "template77" not in failure
+
     @pytest.mark.parametrize("token", [["dop_v1_list77"], {"token": "dop_v1_list77"}])
     def test_a_token_of_the_wrong_type_is_not_shown(self, inventory: Inventory, token: t.Any) -> None:
         failure = inventory.failure(api_token=token)
