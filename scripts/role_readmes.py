@@ -50,7 +50,7 @@ def table(options: dict[str, Any]) -> str:
 
 
 def variables(options: dict[str, Any]) -> str:
-    """The tables of a role: its variables, and the keys of those that have some; variables of the same keys share one."""
+    """The tables of a role: its variables, and the keys of those that have some; those of the same keys share one."""
     parts = [table(options)]
     shared: dict[str, list[str]] = {}
 
