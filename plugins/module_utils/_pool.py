@@ -12,14 +12,31 @@ import typing as t
 
 Droplet = dict[str, t.Any]
 
+# Names the file where the module says how far it is, for the action plugin to show
+PROGRESS_VARIABLE = "ALPHACODER_SCALEOUT_PROGRESS"
+
 # The API allows dots in a droplet's name but not in a tag, and the pool's name becomes both
 _POOL_NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?")
 _TAG = re.compile(r"[a-zA-Z0-9_:-]{1,255}")
 _MAX_POOL_NAME = 200
 
 
+# What a new droplet gets and an existing one keeps
+_FIXED = ("size", "region", "image", "vpc_uuid")
+
+
 class PoolError(Exception):
     """What is asked for cannot be, and why, in one line."""
+
+
+class Drift(t.TypedDict):
+    """A droplet that is not what the pool's option says."""
+
+    name: str
+    id: int
+    option: str
+    wanted: str
+    actual: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,11 +65,18 @@ class Plan:
     keep: list[Droplet]
     # tag -> ids of droplets that lack it
     add_tags: dict[str, list[int]]
+    drift: list[Drift]
     warnings: list[str]
 
     @property
     def changed(self) -> bool:
         return bool(self.create or self.remove or self.add_tags)
+
+    @property
+    def tagged(self) -> list[str]:
+        """Names of the droplets that lack a tag."""
+        ids = {one for lacking in self.add_tags.values() for one in lacking}
+        return [droplet["name"] for droplet in self.keep if droplet["id"] in ids]
 
 
 def check(desired: Desired) -> None:
@@ -79,6 +103,24 @@ def number(desired: Desired, droplet: Droplet) -> int | None:
 def has_tag(droplet: Droplet, tag: str) -> bool:
     # The API keeps the capitals of whoever used a tag first
     return tag.casefold() in (one.casefold() for one in droplet["tags"])
+
+
+def is_down(droplet: Droplet) -> bool:
+    """Whether it is off or archived, and nothing is under way that could change that."""
+    return droplet["status"] in ("off", "archive") and not droplet["locked"]
+
+
+def down(droplets: t.Iterable[Droplet]) -> str | None:
+    """What to say of droplets that are down; None if none is."""
+    found = [
+        f"{droplet['name']} (id {droplet['id']}) is {droplet['status']}" for droplet in droplets if is_down(droplet)
+    ]
+    if not found:
+        return None
+    return (
+        f"{', '.join(found)}, so waiting would not help: power it on, or delete it and run this again, which makes a "
+        "new one."
+    )
 
 
 def members(desired: Desired, droplets: t.Iterable[Droplet]) -> list[Droplet]:
@@ -116,6 +158,7 @@ def plan(desired: Desired, droplets: t.Iterable[Droplet], max_removals: int | No
         remove=remove,
         keep=keep,
         add_tags={tag: ids for tag, ids in add_tags.items() if ids},
+        drift=_drift(desired, keep),
         warnings=_warnings(desired, keep, [one for one in tagged if one not in actual]),
     )
 
@@ -141,21 +184,30 @@ def _warnings(desired: Desired, keep: list[Droplet], strangers: list[Droplet]) -
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         found.append(f"More than one droplet of pool {desired.name} is called {', '.join(twice)}.")
-    for field in ("size", "region", "image", "vpc_uuid"):
-        wanted = getattr(desired, field)
-        differing = [
-            f"{droplet['name']} ({droplet[field]})" for droplet in keep if _differs(field, wanted, droplet[field])
-        ]
-        if differing:
-            found.append(
-                f"The {field} of pool {desired.name} is now {wanted}, but stays as it is on {', '.join(differing)}: "
-                "it holds for new droplets only. Remove a droplet and let it be made again to change it."
-            )
     return found
 
 
-def _differs(field: str, wanted: str | None, actual: t.Any) -> bool:
-    if wanted is None or actual is None:
+def drift_texts(desired: Desired, drift: list[Drift]) -> list[str]:
+    """A sentence for each option that differs somewhere."""
+    return [
+        f"The {option} of pool {desired.name} is now {getattr(desired, option)}, but is another on "
+        + ", ".join(f"{one['name']} ({one['actual']})" for one in drift if one["option"] == option)
+        for option in dict.fromkeys(one["option"] for one in drift)
+    ]
+
+
+def _drift(desired: Desired, keep: list[Droplet]) -> list[Drift]:
+    return [
+        Drift(name=droplet["name"], id=droplet["id"], option=option, wanted=wanted, actual=str(droplet[option]))
+        for option in _FIXED
+        if (wanted := getattr(desired, option)) is not None
+        for droplet in keep
+        if _differs(option, wanted, droplet[option])
+    ]
+
+
+def _differs(field: str, wanted: str, actual: t.Any) -> bool:
+    if actual is None:
         return False
     if field == "region":
         # A prefix such as nyc lets DigitalOcean choose

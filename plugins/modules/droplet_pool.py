@@ -17,13 +17,16 @@ description:
     highest numbers first.
   - A droplet is in the pool if it carries the pool's own tag C(pool:<name>), which the module gives to
     those that it creates, and has a name of the pool. A droplet without that tag is never touched.
-  - With O(wait), which is the default, the task ends when each droplet of the pool answers over SSH.
+  - With O(wait), which is the default, the task ends when each droplet of the pool answers over SSH. With C(-v)
+    it says meanwhile what it waits for.
 notes:
-  - Runs on the controller, with C(hosts) or C(delegate_to) C(localhost).
+  - Runs on the controller, with C(hosts) or C(delegate_to) C(localhost). Elsewhere, and with C(async), it does not
+    say what it waits for.
+  - A run that fails halfway keeps what it made, and says what that is; another run goes on from there.
   - A droplet that is removed is gone for good, with its disk. Take it out of the load balancer first. In
     check mode the module returns in RV(removed) which ones a smaller O(count) removes.
-  - O(size), O(image), O(region) and O(vpc_uuid) hold for new droplets. Where an existing one differs there
-    is a warning and no change.
+  - O(size), O(image), O(region) and O(vpc_uuid) hold for new droplets. Where an existing one differs,
+    O(on_drift) says what follows; it is never changed.
   - O(user_data), O(ssh_keys) and O(monitoring) hold for new droplets too, but the API does not tell what an
     existing one has.
 extends_documentation_fragment:
@@ -94,11 +97,22 @@ options:
       - Whether new droplets have DigitalOcean's monitoring agent.
     type: bool
     default: false
+  on_drift:
+    description:
+      - What to do if a droplet that stays differs from the pool in O(size), O(image), O(region) or O(vpc_uuid).
+      - V(report) gives a warning and goes on. V(fail) ends the task before it changes anything.
+      - Either way RV(drift) says which. Missing tags are no such difference, as they are added.
+    type: str
+    choices: [report, fail]
+    default: report
   wait:
     description:
-      - Whether to wait until each droplet of the pool is active, has an address and answers over SSH at its
-        public address (or its private one, if it has no other), and until those that are removed are gone.
-      - This holds for droplets as well that were there before.
+      - Whether to wait until each droplet of the pool is listed by the API, is active, has an address and answers
+        over SSH at its public address (or its private one, if it has no other), and until those that are removed
+        are gone.
+      - This holds for droplets as well that were there before. If one of them is off or archived, the task fails
+        at once and changes nothing, because waiting would not help; without O(wait) there is a warning.
+      - Without it, the task ends as soon as the API lists the new droplets.
     type: bool
     default: true
   wait_timeout:
@@ -153,6 +167,15 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: "To be drained first: {{ planned.removed | join(', ') }}"
 
+- name: Stop rather than run on droplets of another size or image than asked for
+  alphacoder.scaleout.droplet_pool:
+    name: app
+    count: 2
+    size: s-2vcpu-2gb
+    region: fra1
+    on_drift: fail
+  delegate_to: localhost
+
 - name: One pool is no longer needed
   alphacoder.scaleout.droplet_pool:
     name: app
@@ -193,7 +216,7 @@ droplets:
       type: str
       sample: app-1
     status:
-      description: V(active) once it runs; V(new) before that, if O(wait=false).
+      description: V(active) once it runs; V(new) before that, if O(wait=false). Also V(off) and V(archive).
       type: str
       sample: active
     public_ipv4:
@@ -221,12 +244,50 @@ droplets:
       description: The image's slug, or its id as text if it has no slug.
       type: str
       sample: debian-13-x64
+    ready_after:
+      description:
+        - How many seconds after the start of the task the droplet was seen to answer over SSH.
+        - None if it was not waited for, or does not answer yet.
+      type: float
+      sample: 24.3
 created:
   description: Names of the droplets that were created, or in check mode would be.
   returned: always
   type: list
   elements: str
   sample: [app-3]
+tagged:
+  description: Names of the droplets that were given a tag that they lacked, or in check mode would be.
+  returned: always
+  type: list
+  elements: str
+  sample: [app-1]
+drift:
+  description: Where the droplets that stay differ from the pool.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The droplet's name.
+      type: str
+      sample: app-1
+    id:
+      description: The droplet's id.
+      type: int
+      sample: 3164494
+    option:
+      description: O(size), O(region), O(image) or O(vpc_uuid).
+      type: str
+      sample: size
+    wanted:
+      description: What the option says.
+      type: str
+      sample: s-2vcpu-2gb
+    actual:
+      description: What the droplet has.
+      type: str
+      sample: s-1vcpu-1gb
 removed:
   description: Names of the droplets that were removed, or in check mode would be.
   returned: always
@@ -235,10 +296,14 @@ removed:
   sample: []
 """
 
+import contextlib
+import dataclasses
+import os
 import socket
 import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback
 from ansible_collections.alphacoder.scaleout.plugins.module_utils._digitalocean import (
@@ -248,13 +313,17 @@ from ansible_collections.alphacoder.scaleout.plugins.module_utils._digitalocean 
     ApiError,
     Client,
     droplet_facts,
+    public_ipv4s,
 )
 from ansible_collections.alphacoder.scaleout.plugins.module_utils._pool import (
+    PROGRESS_VARIABLE,
     Desired,
     Droplet,
     Plan,
     PoolError,
     check,
+    down,
+    drift_texts,
     has_tag,
     members,
     plan,
@@ -267,12 +336,108 @@ MAX_USER_DATA = 64 * 1024
 SSH_PORT = 22
 SSH_TIMEOUT = 5.0
 SSH_WORKERS = 20
+# The API takes 250 requests a minute, from all that use the token; one run leaves room for others
 POLL_SECONDS = 2.0
+SECONDS_A_REQUEST = 0.5
+# How often it is asked what became of the creation of a droplet that is still new
+ACTION_SECONDS = 10.0
+# A new droplet is missing from lists for some seconds
+LIST_SECONDS = 30.0
+# How long to look for droplets of a request that failed, and may have been carried out all the same
+FIND_SECONDS = 10.0
+# What is waited for is said again after this time, even if it is the same
+SAY_SECONDS = 10.0
 
 RETURNED = ("id", "name", "status", "public_ipv4", "private_ipv4", "tags", "region", "size", "image")
 
 Params = dict[str, t.Any]
 Result = dict[str, t.Any]
+
+
+class Progress:
+    """Tells a person how far it is. The action plugin shows it while the module runs: a module's output comes last."""
+
+    def __init__(self, path: str | None) -> None:
+        self._path = path
+        self._start = time.monotonic()
+        self._last = ("", 0.0)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._start
+
+    def say(self, text: str) -> None:
+        if not self._path or (text == self._last[0] and self.seconds < self._last[1] + SAY_SECONDS):
+            return
+        self._last = (text, self.seconds)
+        # Another user's file, after become, is no reason to fail
+        with contextlib.suppress(OSError), Path(self._path).open("a", encoding="utf-8") as stream:
+            stream.write(f"{self.seconds:.1f} s: {text}\n")
+
+    def pause(self, seconds: float) -> None:
+        """Between two attempts of a request."""
+        self.say(f"the API asks to come back later, or fails: next attempt in {seconds:.0f} s")
+        time.sleep(seconds)
+
+
+@dataclasses.dataclass
+class Account:
+    """The API, as far as one pool is concerned."""
+
+    client: Client
+    progress: Progress
+    # The pool's own tag, in the capitals that the API knows it by
+    tag: str
+    requests: int = 0
+    _reserved: frozenset[str] | None = None
+
+    def facts(self, raw: Params) -> Droplet:
+        return {**droplet_facts(raw, self._reserved or ()), "locked": raw.get("locked") is True}
+
+    def droplets(self) -> list[Droplet]:
+        """Those with the pool's own tag."""
+        self.requests += 1
+        found = self.client.list_all("/droplets", "droplets", {"tag_name": self.tag})
+        # Only the list of reserved addresses tells which of two public ones is the droplet's own
+        if self._reserved is None and any(len(public_ipv4s(raw)) > 1 for raw in found):
+            listed = self.client.list_all("/reserved_ips", "reserved_ips", identity="ip")
+            self._reserved = frozenset(entry["ip"] for entry in listed)
+        return [self.facts(raw) for raw in found]
+
+    def first_look(self) -> list[Droplet]:
+        if found := self.droplets():
+            return found
+        # A tag has the capitals of its first use, and a list by other ones may be empty: nothing must be made twice
+        for known in self.client.list_all("/tags", "tags", identity="name"):
+            if known["name"] != self.tag and known["name"].casefold() == self.tag.casefold():
+                self.tag = known["name"]
+                return self.droplets()
+        return []
+
+    def droplet(self, droplet_id: int) -> Droplet | None:
+        self.requests += 1
+        try:
+            return self.facts(self.client.get(f"/droplets/{droplet_id}")["droplet"])
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return None
+
+    def failed_creation(self, droplet_id: int) -> int | None:
+        """The id of the action that should have created the droplet, if that ended in an error."""
+        self.requests += 1
+        try:
+            actions = self.client.list_all(f"/droplets/{droplet_id}/actions", "actions")
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return None
+        return next((a["id"] for a in actions if (a.get("type"), a.get("status")) == ("create", "errored")), None)
+
+    def rest(self) -> None:
+        """Until it is time to ask again."""
+        time.sleep(max(POLL_SECONDS, self.requests * SECONDS_A_REQUEST))
+        self.requests = 0
 
 
 def desired_pool(params: Params) -> Desired:
@@ -287,15 +452,12 @@ def desired_pool(params: Params) -> Desired:
         vpc_uuid=params["vpc_uuid"],
     )
     check(desired)
-    if params["max_removals"] < 0:
-        raise PoolError(f"max_removals is {params['max_removals']}, but it takes 0 or more.")
+    for option in ("max_removals", "wait_timeout"):
+        if params[option] < 0:
+            raise PoolError(f"{option} is {params[option]}, but it takes 0 or more.")
     if len((params["user_data"] or "").encode()) > MAX_USER_DATA:
         raise PoolError("user_data is larger than the 64 KiB that the API takes.")
     return desired
-
-
-def read_droplets(client: Client, desired: Desired) -> list[Droplet]:
-    return [droplet_facts(raw) for raw in client.list_all("/droplets", "droplets", {"tag_name": desired.own_tag})]
 
 
 def template_of_new(client: Client, desired: Desired, params: Params) -> Params:
@@ -351,38 +513,97 @@ def add_tags(client: Client, tag: str, ids: list[int]) -> None:
     client.post(f"/tags/{tag}/resources", {"resources": resources}, idempotent=True)
 
 
-def create(client: Client, names: list[str], template: Params) -> t.Iterator[Droplet]:
+def create(account: Account, names: list[str], template: Params) -> t.Iterator[Droplet]:
     """Yields as it goes, so that a failure halfway leaves it known what is there."""
+    before: list[str] = []
     for start in range(0, len(names), NAMES_IN_A_CALL):
         batch = names[start : start + NAMES_IN_A_CALL]
+        account.progress.say(f"creating {', '.join(batch)}")
+        failure = None
         try:
-            answer = client.post("/droplets", {**template, "names": batch})
+            answer = account.client.post("/droplets", {**template, "names": batch})
+            made = [{**account.facts(raw), "tags": template["tags"]} for raw in answer.get("droplets") or []]
         except ApiError as error:
-            text = str(error)
-            if not 400 <= (error.status or 0) < 500:
-                text += ". It is not known whether this made droplets: run it again in a minute, which looks first"
-            if start:
-                text += f". Created before that: {', '.join(names[:start])}"
-            raise ApiError(text, error.status) from None
-        made = [{**droplet_facts(raw), "tags": template["tags"]} for raw in answer.get("droplets") or []]
+            failure = error
+            made = found_after(account, batch, error)
+        before += [droplet["name"] for droplet in made]
         yield from made
         lacking = sorted(set(batch) - {droplet["name"] for droplet in made})
+        if lacking and failure:
+            raise ApiError(failed_creation_text(failure, lacking, before), failure.status) from None
         if lacking:
             raise PoolError(f"The API took the request to create droplets, but made none for {', '.join(lacking)}.")
 
 
-def look(client: Client, desired: Desired, droplets: list[Droplet]) -> list[Droplet]:
-    """The droplets as they are now; one that is gone, or that the API does not show yet, is left out."""
-    listed = {droplet["id"]: droplet for droplet in read_droplets(client, desired)}
-    # A new droplet is missing from the list for some seconds
-    for droplet in droplets:
-        if droplet["id"] not in listed:
-            try:
-                listed[droplet["id"]] = droplet_facts(client.get(f"/droplets/{droplet['id']}")["droplet"])
-            except ApiError as error:
-                if error.status != 404:
-                    raise
-    return [listed[droplet["id"]] for droplet in droplets if droplet["id"] in listed]
+def is_unclear(error: ApiError) -> bool:
+    """Whether the request may have been carried out."""
+    return not 400 <= (error.status or 0) < 500
+
+
+def is_limit(error: ApiError) -> bool:
+    # Whether a batch that goes beyond it is made in part is not stated
+    return error.status == 422 and "limit" in str(error)
+
+
+def found_after(account: Account, batch: list[str], error: ApiError) -> list[Droplet]:
+    """What a request to create droplets made, although it failed."""
+    found: dict[int, Droplet] = {}
+    deadline = time.monotonic() + FIND_SECONDS
+    if not is_unclear(error) and not is_limit(error):
+        return []
+    with contextlib.suppress(ApiError):
+        while len({droplet["name"] for droplet in found.values()}) < len(batch) and time.monotonic() < deadline:
+            account.progress.say("creating failed; looking for what was made all the same")
+            account.rest()
+            found.update({one["id"]: one for one in account.droplets() if one["name"] in batch})
+    return list(found.values())
+
+
+def failed_creation_text(error: ApiError, lacking: list[str], before: list[str]) -> str:
+    text = f"{error}. Not created: {', '.join(lacking)}"
+    if before:
+        text += f". Created, and kept: {', '.join(before)}"
+    if is_limit(error):
+        text += (
+            ". The account may not have more droplets: remove some, lower count, or ask DigitalOcean for a higher "
+            "limit; run it again then, which goes on from here"
+        )
+    elif is_unclear(error):
+        text += ". It is not known whether this made droplets: run it again in a minute, which looks first"
+    return text
+
+
+def wait_listed(account: Account, created: list[Droplet]) -> list[str]:
+    """Until the API's list has all of them, for another run would make again what it can't see. Returns who lacks."""
+    ids = {droplet["id"]: droplet["name"] for droplet in created}
+    deadline = time.monotonic() + LIST_SECONDS
+    while True:
+        listed = {droplet["id"] for droplet in account.droplets()}
+        lacking = [name for number, name in ids.items() if number not in listed]
+        if not lacking or time.monotonic() >= deadline:
+            return lacking
+        account.progress.say(f"waiting for the API's list to show {', '.join(lacking)}")
+        account.rest()
+
+
+def remove(account: Account, droplet: Droplet, deadline: float) -> None:
+    name = droplet["name"]
+    while True:
+        account.progress.say(f"removing {name}")
+        try:
+            account.client.delete(f"/droplets/{droplet['id']}")
+            return
+        except ApiError as error:
+            now = account.droplet(droplet["id"]) if error.status in (409, 422) else None
+            if not now or not now["locked"]:
+                raise ApiError(f"{name} was not removed. {error}", error.status) from None
+            if time.monotonic() >= deadline:
+                raise PoolError(
+                    f"{name} was not removed: it is locked, because something else is being done to it ({error}). "
+                    "Run it again when that is over."
+                ) from None
+        account.progress.say(f"waiting to remove {name}, which is locked: something else is being done to it")
+        account.rest()
 
 
 def lack(droplet: Droplet, deadline: float) -> str | None:
@@ -411,56 +632,135 @@ def ssh_lack(address: str, timeout: float) -> str | None:
     return None if b"SSH-" in received else f"sends no SSH banner {where}"
 
 
-def wait_ready(client: Client, desired: Desired, droplets: list[Droplet], deadline: float) -> list[Droplet]:
-    current = droplets
-    while True:
+class Waiting:
+    """Waits until every droplet can be used. `droplets` and `ready` (seconds, by id) are right at any time."""
+
+    def __init__(self, account: Account, droplets: list[Droplet], created: list[Droplet], deadline: float) -> None:
+        self.account = account
+        self.droplets = {droplet["id"]: droplet for droplet in droplets}
+        self.ready: dict[int, float] = {}
+        self._unlisted = {droplet["id"] for droplet in created}
+        self._deadline = deadline
+        self._list_deadline = time.monotonic() + LIST_SECONDS
+        self._next_actions = time.monotonic() + ACTION_SECONDS
+
+    def run(self) -> None:
+        while lacks := self._look():
+            waiting = "; ".join(f"{self.droplets[number]['name']} {what}" for number, what in lacks.items())
+            if time.monotonic() >= self._deadline:
+                raise PoolError(f"Not ready within wait_timeout: {waiting}. Run it again to go on waiting.")
+            done = [self.droplets[number]["name"] for number in self.ready]
+            self.account.progress.say(f"waiting: {waiting}" + (f"; ready: {', '.join(done)}" if done else ""))
+            self.account.rest()
+
+    def _look(self) -> dict[int, str]:
+        """What each droplet lacks that is not ready."""
+        self._read()
+        if text := down(self.droplets.values()):
+            raise PoolError(text)
+        if time.monotonic() >= self._next_actions:
+            self._check_creations()
+            self._next_actions = time.monotonic() + ACTION_SECONDS
+        lacks = dict.fromkeys(self._unlisted, "is not in the API's list yet")
+        asked = [number for number in self.droplets if number not in lacks and number not in self.ready]
         with ThreadPoolExecutor(max_workers=SSH_WORKERS) as pool:
-            lacks = list(pool.map(lambda droplet: lack(droplet, deadline), current))
-        there = {droplet["id"] for droplet in current}
-        waiting = [f"{droplet['name']} {what}" for droplet, what in zip(current, lacks, strict=True) if what]
-        waiting += [f"{droplet['name']} is not there" for droplet in droplets if droplet["id"] not in there]
-        if not waiting:
-            return current
-        if time.monotonic() >= deadline:
-            raise PoolError(f"Not ready within wait_timeout: {', '.join(waiting)}. Run it again to go on waiting.")
-        time.sleep(POLL_SECONDS)
-        current = look(client, desired, droplets)
+            answers = list(pool.map(lambda number: lack(self.droplets[number], self._deadline), asked))
+        for number, what in zip(asked, answers, strict=True):
+            if what:
+                lacks[number] = what
+            else:
+                self.ready[number] = round(self.account.progress.seconds, 1)
+        return lacks
+
+    def _read(self) -> None:
+        listed = {droplet["id"]: droplet for droplet in self.account.droplets()}
+        self._unlisted -= set(listed)
+        for number, known in self.droplets.items():
+            if number in listed:
+                self.droplets[number] = listed[number]
+            elif number not in self._unlisted or time.monotonic() >= self._list_deadline:
+                now = self.account.droplet(number)
+                if not now:
+                    raise PoolError(
+                        f"{known['name']} (id {number}) is not there any more: somebody removed it, or its creation "
+                        "failed. Run this again, which makes it anew."
+                    )
+                self.droplets[number] = now
+
+    def _check_creations(self) -> None:
+        failed = [
+            f"{droplet['name']} (id {droplet['id']}) was not created: the API says action {action} (create) errored"
+            for droplet in self.droplets.values()
+            if droplet["status"] == "new" and (action := self.account.failed_creation(droplet["id"])) is not None
+        ]
+        if failed:
+            kept = [one["name"] for one in self.droplets.values() if one["status"] == "active"]
+            raise PoolError(
+                f"{', '.join(failed)}. Delete it and run this again, which makes a new one."
+                + (f" Kept: {', '.join(kept)}." if kept else "")
+            )
 
 
-def wait_gone(client: Client, desired: Desired, removed: list[Droplet], deadline: float) -> None:
+def wait_gone(account: Account, removed: list[Droplet], deadline: float) -> None:
     ids = {droplet["id"] for droplet in removed}
-    while left := [droplet["name"] for droplet in read_droplets(client, desired) if droplet["id"] in ids]:
+    while left := [droplet["name"] for droplet in account.droplets() if droplet["id"] in ids]:
         if time.monotonic() >= deadline:
             raise PoolError(f"Not gone within wait_timeout, though the API took the request: {', '.join(left)}.")
-        time.sleep(POLL_SECONDS)
+        account.progress.say(f"waiting for {', '.join(left)} to be gone")
+        account.rest()
 
 
-def apply(client: Client, desired: Desired, the_plan: Plan, template: Params, params: Params, result: Result) -> None:
+def apply(
+    module: AnsibleModule, account: Account, desired: Desired, the_plan: Plan, template: Params, result: Result
+) -> None:
     """Fills result as it goes, so that a failure halfway returns what was done."""
+    params = module.params
     deadline = time.monotonic() + params["wait_timeout"]
     pool = {droplet["id"]: droplet for droplet in [*the_plan.keep, *the_plan.remove]}
+    created: list[Droplet] = []
     added: dict[str, list[int]] = {}
+    waiting = None
     try:
         for tag, ids in the_plan.add_tags.items():
-            add_tags(client, tag, ids)
+            account.progress.say(f"tagging {', '.join(pool[one]['name'] for one in ids)}: {tag}")
+            add_tags(account.client, tag, ids)
             added[tag] = ids
-            result["changed"] = True
-        for droplet in create(client, the_plan.create, template):
+            tagged = {one for some in added.values() for one in some}
+            result.update(changed=True, tagged=[one["name"] for one in the_plan.keep if one["id"] in tagged])
+        for droplet in create(account, the_plan.create, template):
             pool[droplet["id"]] = droplet
+            created.append(droplet)
             result["created"].append(droplet["name"])
             result["changed"] = True
         for droplet in the_plan.remove:
-            client.delete(f"/droplets/{droplet['id']}")
+            remove(account, droplet, deadline if params["wait"] else 0)
             del pool[droplet["id"]]
             result["removed"].append(droplet["name"])
             result["changed"] = True
         if params["wait"]:
             if the_plan.remove:
-                wait_gone(client, desired, the_plan.remove, deadline)
-            ready = wait_ready(client, desired, list(pool.values()), deadline)
-            pool = {droplet["id"]: droplet for droplet in ready}
+                wait_gone(account, the_plan.remove, deadline)
+            waiting = Waiting(account, list(pool.values()), created, deadline)
+            waiting.run()
     finally:
-        result["droplets"] = show(members(desired, with_tags(added, pool.values())))
+        ready = {}
+        if waiting:
+            pool, ready = waiting.droplets, waiting.ready
+        result["droplets"] = show(members(desired, with_tags(added, pool.values())), ready)
+        if created and len(ready) < len(pool):
+            leave_listed(module, account, created)
+
+
+def leave_listed(module: AnsibleModule, account: Account, created: list[Droplet]) -> None:
+    try:
+        lacking = wait_listed(account, created)
+    except ApiError:
+        lacking = [droplet["name"] for droplet in created]
+    if lacking:
+        module.warn(
+            f"The API does not list {', '.join(lacking)} yet. Wait a minute before this runs again, or they could be "
+            "made twice."
+        )
 
 
 def with_tags(added: dict[str, list[int]], droplets: t.Iterable[Droplet]) -> list[Droplet]:
@@ -475,9 +775,13 @@ def with_tags(added: dict[str, list[int]], droplets: t.Iterable[Droplet]) -> lis
     ]
 
 
-def show(droplets: list[Droplet]) -> list[Droplet]:
+def show(droplets: list[Droplet], ready: t.Mapping[int, float]) -> list[Droplet]:
     return [
-        {**{field: droplet[field] for field in RETURNED}, "image": droplet["image"] and str(droplet["image"])}
+        {
+            **{field: droplet[field] for field in RETURNED},
+            "image": droplet["image"] and str(droplet["image"]),
+            "ready_after": ready.get(droplet["id"]),
+        }
         for droplet in droplets
     ]
 
@@ -485,8 +789,13 @@ def show(droplets: list[Droplet]) -> list[Droplet]:
 def diff(desired: Desired, the_plan: Plan, params: Params) -> dict[str, Params]:
     fields = ("size", "region", "image", "tags")
     new = {"size": params["size"], "region": params["region"], "image": params["image"], "tags": desired.all_tags}
-    before = {droplet["name"]: droplet for droplet in [*the_plan.keep, *the_plan.remove]}
-    after = {droplet["name"]: droplet for droplet in with_tags(the_plan.add_tags, the_plan.keep)}
+    names = [droplet["name"] for droplet in [*the_plan.keep, *the_plan.remove]]
+
+    def key(droplet: Droplet) -> str:
+        return f"{droplet['name']} (id {droplet['id']})" if names.count(droplet["name"]) > 1 else droplet["name"]
+
+    before = {key(droplet): droplet for droplet in [*the_plan.keep, *the_plan.remove]}
+    after = {key(droplet): droplet for droplet in with_tags(the_plan.add_tags, the_plan.keep)}
     after.update(dict.fromkeys(the_plan.create, new))
     return {
         side: {name: {field: droplets[name][field] for field in fields} for name in sorted(droplets)}
@@ -494,33 +803,54 @@ def diff(desired: Desired, the_plan: Plan, params: Params) -> dict[str, Params]:
     }
 
 
+def report(module: AnsibleModule, desired: Desired, the_plan: Plan, result: Result) -> None:
+    """What is wrong with the droplets that are there, before anything is changed."""
+    params = module.params
+    for warning in the_plan.warnings:
+        module.warn(warning)
+    result["drift"] = the_plan.drift
+    texts = drift_texts(desired, the_plan.drift)
+    if texts and params["on_drift"] == "fail":
+        raise PoolError(f"{'. '.join(texts)}. Nothing was changed, because on_drift is fail.")
+    for text in texts:
+        module.warn(f"{text}: it holds for new droplets only. Remove a droplet and let it be made again to change it.")
+    if text := down(the_plan.keep):
+        if params["wait"]:
+            raise PoolError(f"{text} Nothing was changed.")
+        module.warn(text)
+
+
 def run(module: AnsibleModule, result: Result) -> None:
     params = module.params
     desired = desired_pool(params)
+    progress = Progress(os.environ.get(PROGRESS_VARIABLE))
     client = Client(
         token=params["api_token"] or "",
         url=params["api_url"],
         timeout=params["timeout"],
         retries=params["retries"],
         validate_certs=params["validate_certs"],
+        sleep=progress.pause,
     )
-    existing = read_droplets(client, desired)
-    result["droplets"] = show(members(desired, existing))
+    account = Account(client, progress, desired.own_tag)
+    existing = account.first_look()
+    result["droplets"] = show(members(desired, existing), {})
     the_plan = plan(desired, existing, None if params["state"] == "absent" else params["max_removals"])
-    for warning in the_plan.warnings:
-        module.warn(warning)
+    report(module, desired, the_plan, result)
     template = template_of_new(client, desired, params) if the_plan.create else {}
-    if module._diff:
-        result["diff"] = diff(desired, the_plan, params)
+    planned = diff(desired, the_plan, params)
     if module.check_mode:
         result.update(
             changed=the_plan.changed,
             created=the_plan.create,
             removed=[droplet["name"] for droplet in the_plan.remove],
-            droplets=show(with_tags(the_plan.add_tags, the_plan.keep)),
+            tagged=the_plan.tagged,
+            droplets=show(with_tags(the_plan.add_tags, the_plan.keep), {}),
         )
-        return
-    apply(client, desired, the_plan, template, params, result)
+    else:
+        apply(module, account, desired, the_plan, template, result)
+    if module._diff:
+        result["diff"] = planned
 
 
 def main() -> None:
@@ -537,6 +867,7 @@ def main() -> None:
             "tags": {"type": "list", "elements": "str", "default": []},
             "user_data": {"type": "str", "no_log": True},
             "monitoring": {"type": "bool", "default": False},
+            "on_drift": {"type": "str", "choices": ["report", "fail"], "default": "report"},
             "wait": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 300},
             "max_removals": {"type": "int", "default": 1},
@@ -549,7 +880,7 @@ def main() -> None:
         required_if=[("state", "present", ["count"])],
         supports_check_mode=True,
     )
-    result: Result = {"changed": False, "droplets": [], "created": [], "removed": []}
+    result: Result = {"changed": False, "droplets": [], "created": [], "removed": [], "tagged": [], "drift": []}
     try:
         run(module, result)
     except (ApiError, PoolError) as error:

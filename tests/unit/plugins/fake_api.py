@@ -75,6 +75,8 @@ class FakeApi:
         self.droplets: list[Item] = []
         self.keys: list[Item] = [{"id": 11, "name": "laptop", "fingerprint": "aa:bb"}]
         self.reserved_ips: list[Item] = []
+        # By droplet
+        self.actions: dict[int, list[Item]] = {}
         self.requests: list[Request] = []
         # Answers that come before the API's own, in order; with a key they wait for that "METHOD /path"
         self.replies: list[Reply] = []
@@ -172,6 +174,11 @@ class FakeApi:
                     return error(404, "not found")
                 self.droplets.remove(found)
                 return Reply(204)
+            case "GET", ["droplets", number, "actions"]:
+                return self._page("actions", self.actions.get(int(number), []), request)
+            case "GET", ["tags"]:
+                names = sorted({tag for one in self.droplets for tag in one["tags"]})
+                return self._page("tags", [{"name": name} for name in names], request)
             case "POST", ["tags"]:
                 return Reply(201, {"tag": {"name": request.body["name"]}})
             case "POST", ["tags", tag, "resources"]:

@@ -11,6 +11,8 @@ from ansible_collections.alphacoder.scaleout.plugins.module_utils._pool import (
     Desired,
     PoolError,
     check,
+    down,
+    drift_texts,
     members,
     plan,
 )
@@ -135,13 +137,33 @@ def test_tags_are_compared_as_the_api_does() -> None:
         ("vpc_uuid", "v2", None, False),
     ],
 )
-def test_drift_is_a_warning(field: str, wanted: str | None, actual: t.Any, differs: bool) -> None:
-    result = plan(app(1, **{field: wanted}), [droplet(1, **{field: actual})])
-    assert not result.changed
-    assert bool(result.warnings) == differs
+def test_drift(field: str, wanted: str | None, actual: t.Any, differs: bool) -> None:
+    desired = app(1, **{field: wanted})
+    result = plan(desired, [droplet(1, **{field: actual}), droplet(2, **{field: actual})], 1)
+    assert [one["name"] for one in result.remove] == ["app-2"]
     if differs:
-        assert f"The {field} of pool app is now {wanted}" in result.warnings[0]
-        assert f"app-1 ({actual})" in result.warnings[0]
+        assert result.drift == [{"name": "app-1", "id": 101, "option": field, "wanted": wanted, "actual": str(actual)}]
+        text = f"The {field} of pool app is now {wanted}, but is another on app-1 ({actual})"
+        assert drift_texts(desired, result.drift) == [text]
+    else:
+        assert result.drift == drift_texts(desired, result.drift) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "locked", "is_down"),
+    [
+        ("off", False, True),
+        ("archive", False, True),
+        ("off", True, False),
+        ("new", False, False),
+        ("active", False, False),
+    ],
+)
+def test_down(status: str, locked: bool, is_down: bool) -> None:
+    said = down([droplet(1, status="active", locked=False), droplet(2, status=status, locked=locked)])
+    assert bool(said) == is_down
+    if said:
+        assert said.startswith(f"app-2 (id 102) is {status}, so waiting would not help")
 
 
 @pytest.mark.parametrize(

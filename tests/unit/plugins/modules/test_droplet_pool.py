@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import typing as t
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from ansible_collections.alphacoder.scaleout.plugins.modules import droplet_pool
 from fake_api import TOKEN, FakeApi, Reply, SshListener, droplet, error, networks
 
 COLLECTIONS = Path(droplet_pool.__file__).parents[5]
-KEYS = {"changed", "created", "droplets", "removed"}
+KEYS = {"changed", "created", "drift", "droplets", "removed", "tagged"}
 
 
 class Pool:
@@ -30,7 +31,8 @@ class Pool:
         self.warnings: list[str] = []
         patch.setattr(basic.AnsibleModule, "warn", lambda _self, text, **more: self.warnings.append(text))
         patch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
-        patch.setattr(droplet_pool, "POLL_SECONDS", 0.02)
+        for seconds in ("POLL_SECONDS", "SECONDS_A_REQUEST", "FIND_SECONDS", "LIST_SECONDS", "ACTION_SECONDS"):
+            patch.setattr(droplet_pool, seconds, getattr(droplet_pool, seconds) / 100)
 
     def run(self, *, check: bool = False, diff: bool = False, **options: t.Any) -> dict[str, t.Any]:
         given = {
@@ -85,6 +87,10 @@ def member(n: int, **changes: t.Any) -> dict[str, t.Any]:
     return droplet(n, **{"tags": ["pool:app"], "networks": here, **changes})
 
 
+def without_times(droplets: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
+    return [{key: value for key, value in one.items() if key != "ready_after"} for one in droplets]
+
+
 def names(droplets: list[dict[str, t.Any]]) -> list[str]:
     return [one["name"] for one in droplets]
 
@@ -95,7 +101,8 @@ class TestCreate:
         assert first["changed"]
         assert first["created"] == ["app-1", "app-2"]
         assert first["removed"] == []
-        assert first["droplets"] == [
+        assert all(0 <= one["ready_after"] < 10 for one in first["droplets"])
+        assert without_times(first["droplets"]) == [
             {
                 "id": n + 100,
                 "name": f"app-{n}",
@@ -113,7 +120,7 @@ class TestCreate:
         again = pool.ok(count=2, tags=["scaleout"])
         assert not again["changed"]
         assert again["created"] == again["removed"] == []
-        assert again["droplets"] == first["droplets"]
+        assert without_times(again["droplets"]) == without_times(first["droplets"])
         assert len(api.changes()) == made
         assert pool.warnings == []
 
@@ -152,7 +159,8 @@ class TestCreate:
         assert result["changed"]
         assert result["created"] == [f"app-{n}" for n in range(1, 11)]
         assert names(result["droplets"]) == result["created"]
-        assert "Created before that: app-1, app-2" in result["msg"]
+        assert "Not created: app-11, app-12. Created, and kept: app-1, app-2, " in result["msg"]
+        assert "ask DigitalOcean for a higher limit; run it again then" in result["msg"]
 
     def test_an_answer_without_tags(self, api: FakeApi, pool: Pool) -> None:
         api.replies_to["POST /droplets"] = [Reply(202, {"droplets": [droplet(1, status="new", tags=None)]})]
@@ -163,6 +171,58 @@ class TestCreate:
         api.replies_to["POST /droplets"] = [Reply(202, {"droplets": [member(1)]})]
         result = pool.fails("made none for app-2", count=2)
         assert result["created"] == ["app-1"]
+
+    def test_a_batch_that_is_made_in_part(self, api: FakeApi, pool: Pool) -> None:
+        """Whether the limit refuses a whole batch is not stated."""
+
+        def halfway() -> None:
+            api.droplets += [member(1), member(2)]
+
+        api.replies_to["POST /droplets"] = [error(422, "will exceed your droplet limit")]
+        lists = iter(range(99))
+        api.before_page = lambda page: halfway() if next(lists) == 1 else None
+        result = pool.fails("Not created: app-3. Created, and kept: app-1, app-2.", count=3)
+        assert result["created"] == ["app-1", "app-2"]
+        assert names(result["droplets"]) == ["app-1", "app-2"]
+        assert pool.ok(count=3)["created"] == ["app-3"]
+
+    def test_another_refusal_is_not_looked_into(self, api: FakeApi, pool: Pool) -> None:
+        api.replies_to["POST /droplets"] = [error(422, "You specified an invalid size for Droplet creation.")]
+        result = pool.fails("invalid size for Droplet creation.). Not created: app-1", count=1)
+        assert "higher limit" not in result["msg"]
+        assert len(api.calls("GET", "/droplets")) == 1
+
+    def test_a_lost_answer_is_no_failure_if_all_is_there(self, api: FakeApi, pool: Pool) -> None:
+        def carried_out(page: int) -> None:
+            if api.calls("POST", "/droplets") and not api.droplets:
+                api.droplets += [member(1), member(2)]
+
+        api.before_page = carried_out
+        api.replies_to["POST /droplets"] = [error(504)]
+        result = pool.ok(count=2)
+        assert result["created"] == ["app-1", "app-2"]
+        assert len(api.calls("POST", "/droplets")) == 1
+
+    def test_a_rate_limit_in_between_is_waited_for(self, api: FakeApi, pool: Pool) -> None:
+        api.replies_to["POST /droplets"] = [error(429, "Too many requests", retry_after="0")]
+        assert len(pool.ok(count=2, retries=1)["created"]) == 2
+
+    def test_an_hour_used_up_says_when_and_loses_nothing(self, api: FakeApi, pool: Pool) -> None:
+        first = [droplet(n, f"app-{n}", tags=["pool:app"], status="new", networks={}) for n in range(1, 11)]
+        late = str(int(time.time()) + 1800)
+        api.replies_to["POST /droplets"] = [
+            Reply(202, {"droplets": first}),
+            error(429, "Too many requests", ratelimit_reset=late),
+        ]
+        result = pool.fails("rate limit reached, try again in ", count=11, retries=4)
+        assert "Not created: app-11. Created, and kept: app-1," in result["msg"]
+        assert len(result["created"]) == 10
+
+    def test_the_tag_in_the_capitals_of_its_first_use(self, api: FakeApi, pool: Pool) -> None:
+        """A list by other capitals is empty, which must not make the droplets a second time."""
+        api.droplets = [member(n, tags=["Pool:App"]) for n in (1, 2)]
+        assert not pool.ok(count=2)["changed"]
+        assert pool.ok(count=1)["removed"] == ["app-2"]
 
     @pytest.mark.parametrize("reply", [error(504), Reply(202, "<html>")], ids=["504", "no JSON"])
     def test_an_unclear_create_is_not_repeated(self, api: FakeApi, pool: Pool, reply: Reply) -> None:
@@ -288,10 +348,43 @@ class TestDrift:
         assert api.droplets[0]["tags"] == ["pool:app", "new"]
 
     def test_size_is_a_warning(self, api: FakeApi, pool: Pool) -> None:
-        api.droplets = [member(1)]
-        assert not pool.ok(count=1, size="s-9", image="ubuntu-24-04-x64")["changed"]
-        assert "The size of pool app is now s-9" in pool.warnings[0]
+        api.droplets = [member(1), member(2)]
+        result = pool.ok(count=1, size="s-9", image="ubuntu-24-04-x64")
+        assert result["removed"] == ["app-2"]
+        assert result["drift"] == [
+            {"name": "app-1", "id": 1, "option": "size", "wanted": "s-9", "actual": "s-1vcpu-1gb"},
+            {"name": "app-1", "id": 1, "option": "image", "wanted": "ubuntu-24-04-x64", "actual": "debian-13-x64"},
+        ]
+        assert "The size of pool app is now s-9, but is another on app-1 (s-1vcpu-1gb): it holds" in pool.warnings[0]
         assert "The image of pool app is now ubuntu-24-04-x64" in pool.warnings[1]
+
+    @pytest.mark.parametrize("check", [False, True])
+    def test_is_a_failure_if_told(self, api: FakeApi, pool: Pool, check: bool) -> None:
+        api.droplets = [member(1), member(2)]
+        text = (
+            "but is another on app-1 (s-1vcpu-1gb), app-2 (s-1vcpu-1gb). Nothing was changed, because on_drift is fail."
+        )
+        result = pool.fails(text, count=3, tags=["new"], size="s-9", on_drift="fail", check=check)
+        assert [one["name"] for one in result["drift"]] == ["app-1", "app-2"]
+        assert api.changes() == []
+
+    def test_missing_tags_are_no_failure(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(1)]
+        assert pool.ok(count=1, tags=["new"], on_drift="fail")["tagged"] == ["app-1"]
+
+
+class TestAddresses:
+    def test_a_reserved_one_is_not_its_own(self, api: FakeApi, pool: Pool) -> None:
+        reserved = "203.0.113.99"
+        api.droplets = [member(1, networks=networks(reserved, "10.114.0.1", None, "127.0.0.1"))]
+        api.reserved_ips = [{"ip": reserved}]
+        result = pool.ok(count=1)
+        assert result["droplets"][0]["public_ipv4"] == "127.0.0.1"
+        assert len(api.calls("GET", "/reserved_ips")) == 1
+
+    def test_nobody_is_asked_for_reserved_ones_without_need(self, api: FakeApi, pool: Pool) -> None:
+        pool.ok(count=1)
+        assert api.calls("GET", "/reserved_ips") == []
 
 
 class TestCheckAndDiff:
@@ -299,9 +392,10 @@ class TestCheckAndDiff:
         api.droplets = [member(1, tags=["pool:app"])]
         planned = pool.ok(count=3, tags=["new"], check=True, diff=True)
         assert api.changes() == []
+        assert planned["tagged"] == ["app-1"]
         assert names(planned["droplets"]) == ["app-1"]
         done = pool.ok(count=3, tags=["new"], diff=True)
-        for key in ("changed", "created", "removed", "diff"):
+        for key in ("changed", "created", "removed", "tagged", "diff"):
             assert planned[key] == done[key]
         new = {"size": "s-1vcpu-1gb", "region": "fra1", "image": "debian-13-x64", "tags": ["pool:app", "new"]}
         assert done["diff"] == {
@@ -316,8 +410,9 @@ class TestCheckAndDiff:
         assert planned["changed"]
         assert planned["removed"] == ["app-2"]
         done = pool.ok(count=1, diff=True)
-        for key in ("changed", "created", "removed", "droplets", "diff"):
+        for key in ("changed", "created", "removed", "tagged", "diff"):
             assert planned[key] == done[key]
+        assert without_times(planned["droplets"]) == without_times(done["droplets"])
         assert list(done["diff"]["after"]) == ["app-1"]
 
     @pytest.mark.parametrize("check", [False, True])
@@ -326,6 +421,17 @@ class TestCheckAndDiff:
         result = pool.ok(count=1, check=check, diff=True)
         assert not result["changed"]
         assert result["diff"]["before"] == result["diff"]["after"]
+
+    def test_droplets_of_one_name_are_told_apart(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(1), member(2, name="app-1")]
+        result = pool.ok(count=1, check=True, diff=True)
+        assert list(result["diff"]["before"]) == ["app-1 (id 1)", "app-1 (id 2)"]
+        assert list(result["diff"]["after"]) == ["app-1 (id 1)"]
+
+    def test_a_failure_shows_no_diff(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(1), member(2)]
+        api.replies_to["DELETE /droplets/2"] = [error(422)]
+        assert "diff" not in pool.fails("app-2 was not removed", count=1, diff=True)
 
     def test_no_diff_unless_asked_for(self, pool: Pool) -> None:
         assert "diff" not in pool.ok(count=1)
@@ -341,7 +447,7 @@ class TestWait:
         api.polls_until_listed, api.polls_until_active = 3, 6
         result = pool.ok(count=2)
         assert [one["public_ipv4"] for one in result["droplets"]] == ["127.0.0.1"] * 2
-        assert api.calls("GET", "/droplets/101")
+        assert api.calls("GET", "/droplets/101") == []
         assert not pool.ok(count=2)["changed"]
 
     def test_not_if_not_wanted(self, api: FakeApi, pool: Pool) -> None:
@@ -373,12 +479,13 @@ class TestWait:
         self, api: FakeApi, pool: Pool, monkeypatch: pytest.MonkeyPatch, ssh: SshListener
     ) -> None:
         ssh.banner = b"220 mail.example\r\n"
+        api.polls_until_listed = 1
         api.polls_until_active = 999
         api.droplets = [
             member(1),
             member(2, status="new"),
             member(3, networks={"v4": []}),
-            member(4, status="off"),
+            member(4, status="off", locked=True),
             member(5, networks=networks("127.0.0.9")),
         ]
         monkeypatch.setattr(
@@ -391,16 +498,126 @@ class TestWait:
             "app-3 has no address",
             "app-4 is off, not active",
             f"app-5 does not answer over SSH at 127.0.0.9 port {ssh.port} (Connection refused)",
-            "app-6 is new, not active",
+            "app-6 is not in the API's list yet",
         ):
             assert text in result["msg"]
         assert result["created"] == ["app-6"]
         assert result["changed"]
         assert len(result["droplets"]) == 6
 
-    def test_one_that_goes_meanwhile(self, api: FakeApi, pool: Pool) -> None:
+    def test_one_that_never_shows(self, api: FakeApi, pool: Pool) -> None:
         api.replies_to["POST /droplets"] = [Reply(202, {"droplets": [droplet(7, "app-1", status="new", networks={})]})]
-        pool.fails("app-1 is not there", count=1, wait_timeout=1)
+        result = pool.fails("app-1 (id 7) is not there any more: somebody removed it, or its creation failed.", count=1)
+        assert result["created"] == ["app-1"]
+        assert "does not list app-1 yet. Wait a minute before this runs again" in pool.warnings[0]
+
+    def test_one_that_goes_meanwhile(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(1), member(2, status="new", networks={})]
+        api.polls_until_active = 99
+        lists = iter(range(99))
+        api.before_page = lambda page: api.droplets.__delitem__(1) if next(lists) == 3 else None
+        pool.fails("app-2 (id 2) is not there any more", count=2)
+
+    def test_not_ready_before_the_list_shows_it(self, api: FakeApi, pool: Pool) -> None:
+        """An inventory that is read next would lack it, and another run would make it again."""
+        api.polls_until_listed, api.polls_until_active = 10, 0
+        pool.ok(count=1)
+        assert names(api.droplets) == ["app-1"]
+        assert len(api.calls("GET", "/droplets")) > 10
+
+    @pytest.mark.parametrize("wait", [True, False])
+    def test_no_run_ends_before_the_list_shows_what_it_made(self, api: FakeApi, pool: Pool, wait: bool) -> None:
+        api.polls_until_listed = 5
+        if wait:
+            pool.fails("Not ready within wait_timeout: app-1 is not in the API's list", count=1, wait_timeout=0)
+        else:
+            pool.ok(count=1, wait=False)
+        assert pool.run(count=1, wait=False)["created"] == []
+        assert names(api.droplets) == ["app-1"]
+        assert pool.warnings == []
+
+
+class TestDown:
+    """A droplet that is off doesn't come up by waiting."""
+
+    @pytest.mark.parametrize("status", ["off", "archive"])
+    @pytest.mark.parametrize("check", [False, True])
+    def test_is_said_at_once(self, api: FakeApi, pool: Pool, status: str, check: bool) -> None:
+        api.droplets = [member(1), member(2, status=status)]
+        text = f"app-2 (id 2) is {status}, so waiting would not help: power it on, or delete it"
+        result = pool.fails(text, count=3, check=check, wait_timeout=300)
+        assert "Nothing was changed." in result["msg"]
+        assert names(result["droplets"]) == ["app-1", "app-2"]
+        assert api.changes() == []
+        assert len(api.requests) == 1
+
+    def test_is_a_warning_without_wait(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(1, status="off")]
+        assert pool.ok(count=2, wait=False)["created"] == ["app-2"]
+        assert "app-1 (id 1) is off" in pool.warnings[0]
+
+    def test_may_be_removed(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(1), member(2, status="off")]
+        assert pool.ok(count=1)["removed"] == ["app-2"]
+        assert pool.ok(state="absent")["removed"] == ["app-1"]
+
+    def test_is_waited_for_while_something_is_done_to_it(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(1, status="off", locked=True)]
+        lists = iter(range(99))
+
+        def power_on(page: int) -> None:
+            if next(lists) == 4:
+                api.droplets[0].update(status="active", locked=False)
+
+        api.before_page = power_on
+        assert pool.ok(count=1)["droplets"][0]["status"] == "active"
+
+    def test_is_said_at_once_when_it_comes_meanwhile(self, api: FakeApi, pool: Pool) -> None:
+        api.polls_until_active = 99
+        lists = iter(range(99))
+        api.before_page = lambda page: api.droplets[0].update(status="off") if next(lists) == 4 else None
+        result = pool.fails("app-1 (id 101) is off", count=1, wait_timeout=300)
+        assert result["created"] == ["app-1"]
+        assert "Nothing was changed" not in result["msg"]
+
+
+class TestCreationThatFails:
+    def test_is_named_and_the_good_ones_are_kept(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(1), member(2, status="new", networks={})]
+        api.polls_until_active = 10_000
+        api.actions[2] = [{"id": 78, "type": "reboot", "status": "errored"}]
+        api.actions[2] += [{"id": 77, "type": "create", "status": "errored"}]
+        result = pool.fails("app-2 (id 2) was not created: the API says action 77 (create) errored.", count=2)
+        assert "Delete it and run this again, which makes a new one. Kept: app-1." in result["msg"]
+        assert names(result["droplets"]) == ["app-1", "app-2"]
+        assert api.changes() == []
+
+    @pytest.mark.parametrize("status", ["in-progress", "completed"])
+    def test_is_not_one_that_lasts(self, api: FakeApi, pool: Pool, status: str) -> None:
+        api.actions[101] = [{"id": 77, "type": "create", "status": status}]
+        api.polls_until_active = 20
+        assert pool.ok(count=1)["created"] == ["app-1"]
+        assert api.calls("GET", "/droplets/101/actions")
+
+
+class TestLocked:
+    """A droplet that something else is being done to can't be removed yet."""
+
+    def refuse(self, api: FakeApi, times: int) -> None:
+        api.replies_to["DELETE /droplets/2"] = [error(422, "Droplet already has a pending event.")] * times
+        api.droplets = [member(1), member(2, locked=True)]
+
+    def test_is_waited_for(self, api: FakeApi, pool: Pool) -> None:
+        self.refuse(api, 3)
+        assert pool.ok(count=1)["removed"] == ["app-2"]
+
+    @pytest.mark.parametrize("options", [{"wait_timeout": 0}, {"wait": False}])
+    def test_not_for_ever(self, api: FakeApi, pool: Pool, options: dict[str, t.Any]) -> None:
+        self.refuse(api, 1)
+        result = pool.fails("app-2 was not removed: it is locked", count=1, **options)
+        assert "Droplet already has a pending event." in result["msg"]
+        assert not result["changed"]
+        assert names(result["droplets"]) == ["app-1", "app-2"]
 
 
 def _refuse_one(connect: t.Callable[..., t.Any], refused: str) -> t.Callable[..., t.Any]:
@@ -421,6 +638,8 @@ class TestErrors:
             ({"count": 1, "name": "a.b"}, "letters, digits and hyphens"),
             ({"count": 1, "tags": ["a=b"]}, "a=b"),
             ({"count": 1, "max_removals": -1}, "max_removals is -1"),
+            ({"count": 1, "wait_timeout": -1}, "wait_timeout is -1"),
+            ({"count": 1, "on_drift": "mend"}, "on_drift"),
             ({"count": 1, "user_data": "ä" * 33_000}, "64 KiB"),
             ({"count": 1, "api_token": None}, "No DigitalOcean API token"),
             ({"count": 1, "api_url": "http://203.0.113.9/v2"}, "plain HTTP"),
