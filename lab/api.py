@@ -24,12 +24,13 @@ from lab import catalog, state
 from lab.droplets import Droplets, Settings, tag_name
 from lab.engine import Engine
 from lab.errors import ApiError, invalid, not_found
-from lab.limits import RateLimit
+from lab.limits import RateLimit, refused
 from lab.records import tag_key, tagging_key
+from lab.traps import Traps
 
 JSON = "application/json; charset=utf-8"
 # A list of one page: the documentation says the first, its examples show the others
-_ONE_PAGE: tuple[dict[str, Any], ...] = ({}, {"links": {}}, {"links": {"pages": {}}})
+_ONE_PAGE: dict[str, dict[str, Any]] = {"none": {}, "empty": {"links": {}}, "pages": {"links": {"pages": {}}}}
 
 
 def serve() -> Flask:
@@ -53,6 +54,9 @@ def create_app(droplets: Droplets, token: str) -> Flask:
         g.request_id = str(uuid.uuid4())
         if not hmac.compare_digest(request.headers.get("Authorization", "").encode(), f"Bearer {token}".encode()):
             raise ApiError(401, "unauthorized", "Unable to authenticate you.")
+        if request.path.startswith("/lab/"):
+            return
+        spring(droplets.traps)
         limit.take()
         if request.method == "GET" and request.path == "/v2/account/keys":
             key_lists.take()
@@ -81,9 +85,45 @@ def create_app(droplets: Droplets, token: str) -> Flask:
         logging.getLogger("lab").error("%s %s", request.method, request.path, exc_info=error)
         return refuse(ApiError(500, "server_error", "Unexpected server-side error"))
 
+    @app.before_request
+    def hand_over() -> None:
+        g.traps = droplets.traps
+
     for routes in (_account(droplets), _droplets(droplets), _tags(droplets)):
         app.register_blueprint(routes, url_prefix="/v2")
+    app.register_blueprint(_switches(droplets.traps), url_prefix="/lab")
     return app
+
+
+def spring(traps: Traps) -> None:
+    """Raises what the traps have for this request."""
+    if traps.take("burst"):
+        raise refused({"retry-after": "1", "ratelimit-remaining": "0"})
+    if traps.take("hourly"):
+        raise refused({"ratelimit-remaining": "0"})
+    if request.method == "GET" and traps.take("server_errors"):
+        raise ApiError(500, "server_error", "Unexpected server-side error")
+
+
+def _switches(traps: Traps) -> Blueprint:
+    """The lab's own: no client of DigitalOcean knows it, and neither limits nor traps hold for it."""
+    routes = Blueprint("lab", __name__)
+
+    @routes.get("/traps")
+    def show() -> Response:
+        return reply({"traps": traps.show()})
+
+    @routes.put("/traps")
+    def change() -> Response:
+        traps.set(posted())
+        return show()
+
+    @routes.delete("/traps")
+    def reset() -> Response:
+        traps.reset()
+        return show()
+
+    return routes
 
 
 def _account(droplets: Droplets) -> Blueprint:
@@ -101,6 +141,10 @@ def _account(droplets: Droplets) -> Blueprint:
                 }
             }
         )  # fmt: skip
+
+    @routes.get("/reserved_ips")
+    def reserved_ips() -> Response:
+        return page("reserved_ips", droplets.reserved_ips(droplets.view()))
 
     @routes.get("/vpcs")
     def vpcs() -> Response:
@@ -181,11 +225,13 @@ def _droplets(droplets: Droplets) -> Blueprint:
         view = droplets.view()
         found = droplets.listed(view)
         if tag:
-            tagged = {order["id"] for order in view.tagged(tag)}
+            tagged = {order["id"] for order in droplets.tagged(view, tag)}
             found = [order for order in found if order["id"] in tagged]
         if name:
             found = [order for order in found if order["name"].lower() == name.lower()]
-        return page("droplets", found, lambda order: droplets.show(view, order))
+        answer = page("droplets", found, lambda order: droplets.show(view, order))
+        droplets.delete([order for order in found if droplets.traps.spring("gone", order["name"])], view)
+        return answer
 
     @routes.get("/droplets/<int:droplet_id>")
     def show(droplet_id: int) -> Response:
@@ -204,7 +250,7 @@ def _droplets(droplets: Droplets) -> Blueprint:
         if not tag:
             raise invalid("tag_name is required")
         view = droplets.view()
-        droplets.delete(view.tagged(tag), view)
+        droplets.delete(droplets.tagged(view, tag), view)
         return empty()
 
     @routes.post("/droplets/<int:droplet_id>/actions")
@@ -212,6 +258,11 @@ def _droplets(droplets: Droplets) -> Blueprint:
         kind = str(posted().get("type"))
         view = droplets.view()
         return reply({"action": droplets.act(view, view.droplet(droplet_id), kind)}, 201)
+
+    @routes.get("/droplets/<int:droplet_id>/actions")
+    def actions(droplet_id: int) -> Response:
+        view = droplets.view()
+        return page("actions", droplets.settled_actions_of(view, view.droplet(droplet_id)))
 
     @routes.get("/actions/<int:action_id>")
     def action(action_id: int) -> Response:
@@ -225,9 +276,10 @@ def _tags(droplets: Droplets) -> Blueprint:
     records = droplets.records
 
     def find(name: str, found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-        """The tag, by its own capitalisation and no other."""
+        """The tag, by its own capitalisation and, unless told otherwise, no other."""
+        key = str if droplets.traps["tag_case"] == "strict" else tag_key
         for tag in found["tag"]:
-            if tag["name"] == name:
+            if key(tag["name"]) == key(name):
                 return tag
         raise not_found()
 
@@ -326,7 +378,8 @@ def page(key: str, items: list[dict[str, Any]], show: Callable[[dict[str, Any]],
     shown = [show(item) for item in items[(number - 1) * size : number * size]]
     body: dict[str, Any] = {key: shown, "meta": {"total": len(items)}}
     if last == 1 and number == 1:
-        return reply({**body, **_ONE_PAGE[(len(items) + size) % 3]})
+        shape = g.traps["links"]
+        return reply({**body, **_ONE_PAGE[tuple(_ONE_PAGE)[(len(items) + size) % 3] if shape == "in-turn" else shape]})
     wanted: dict[str, int] = {}
     if number > 1:
         wanted.update(first=1, prev=min(number - 1, last))

@@ -18,19 +18,20 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import IPv4Network
 from typing import Any
 
 from lab import catalog, images
 from lab.engine import Container, Engine
-from lab.errors import LabError, invalid, not_found
+from lab.errors import ApiError, LabError, invalid, not_found
 from lab.records import Records, tag_key, tagging_key
 from lab.state import Lab
+from lab.traps import Traps, pending_event
 
 log = logging.getLogger("lab")
 
 HOSTNAME = re.compile(r"[a-zA-Z0-9]?[a-z0-9A-Z.\-]*[a-z0-9A-Z]")
 TAG = re.compile(r"[a-zA-Z0-9_\-:]{1,255}")
-MAX_NAMES = 10
 MAX_USER_DATA = 64 * 1024
 EPOCH = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 
@@ -84,8 +85,9 @@ class View:
         held = {tagging["tag"] for tagging in self.records["tagging"] if tagging["droplet"] == droplet_id}
         return [tag["name"] for tag in self.records["tag"] if tag_key(tag["name"]) in held]
 
-    def tagged(self, tag: str) -> list[dict[str, Any]]:
-        return [order for order in self.records["droplet"] if tag in self.tags(order["id"])]
+    def tagged(self, tag: str, *, any_case: bool = False) -> list[dict[str, Any]]:
+        key = tag_key if any_case else str
+        return [order for order in self.records["droplet"] if key(tag) in map(key, self.tags(order["id"]))]
 
 
 class Droplets:
@@ -101,6 +103,7 @@ class Droplets:
     ) -> None:
         self.lab = lab
         self.settings = settings
+        self.traps = Traps({"list_lag": settings.list_lag, "address_lag": settings.address_lag})
         self.records = Records(engine, lab.name)
         self.clock = clock
         self._engine = engine
@@ -125,15 +128,24 @@ class Droplets:
 
     def listed(self, view: View) -> list[dict[str, Any]]:
         """Orders old enough to be in a list: a new droplet is missing from it for a moment (api-v2#202)."""
-        return [o for o in view.records["droplet"] if view.now >= o["ordered_at"] + self.settings.list_lag]
+        return [o for o in view.records["droplet"] if view.now >= o["ordered_at"] + self.traps["list_lag"]]
+
+    def tagged(self, view: View, tag: str) -> list[dict[str, Any]]:
+        return view.tagged(tag, any_case=self.traps["tag_case"] == "loose")
+
+    def locked(self, view: View, order: dict[str, Any]) -> bool:
+        """Whether something is being done to the droplet, so that nothing else can be."""
+        pending = [a for a in self.actions_of(order) if a["status"] == "in-progress" and a["type"] != "create"]
+        return bool(pending) or order["name"] in self.traps["locked"] or view.status(order) == "new"
 
     def show(self, view: View, order: dict[str, Any]) -> dict[str, Any]:
-        status = view.status(order)
+        status = next((name for name in ("off", "archive") if order["name"] in self.traps[name]), view.status(order))
         size = catalog.size(order["size"])
         return {
             "id": order["id"], "name": order["name"],
             "memory": size["memory"], "vcpus": size["vcpus"], "disk": size["disk"],
-            "locked": status == "new", "status": status, "kernel": None, "created_at": timestamp(order["ordered_at"]),
+            "locked": self.locked(view, order), "status": status, "kernel": None,
+            "created_at": timestamp(order["ordered_at"]),
             "features": ["monitoring"] if order["monitoring"] else [],
             "backup_ids": [], "next_backup_window": None, "snapshot_ids": [], "volume_ids": [],
             "image": catalog.image(order["image"]), "size": size, "size_slug": order["size"],
@@ -142,49 +154,66 @@ class Droplets:
         }  # fmt: skip
 
     def _networks(self, view: View, order: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-        """Empty until some time after the first start; the private entry comes first, as the API may have it."""
+        """Empty until some time after the first start; the private entry comes first unless told otherwise."""
         container = view.containers.get(order["id"])
         if container is None or container.state == "created":
             return {"v4": [], "v6": []}
         first_start = container.started_at - container.created_at < 10
-        if first_start and view.now < container.started_at + self.settings.address_lag:
+        if first_start and view.now < container.started_at + self.traps["address_lag"]:
             return {"v4": [], "v6": []}
-        entries = []
-        for kind, network in (("private", self.lab.private), ("public", self.lab.public)):
-            gateway = str(network[1]) if kind == "public" else ""
-            entries.append(
-                {
-                    "ip_address": container.data[kind],
-                    "netmask": str(network.netmask),
-                    "gateway": gateway,
-                    "type": kind,
-                }
-            )
-        return {"v4": entries, "v6": []}
+        private = _entry("private", container.data["private"], self.lab.private)
+        public = [_entry("public", container.data["public"], self.lab.public)]
+        if order["name"] in self.traps["reserved_ip"]:
+            public.insert(0, _entry("public", self._reserved_ip(order), self.lab.public))
+        if order["name"] in self.traps["no_public_ipv4"]:
+            public = []
+        return {"v4": [private, *public] if self.traps["first_address"] == "private" else [*public, private], "v6": []}
+
+    def _reserved_ip(self, order: dict[str, Any]) -> str:
+        """Of the end of the network, which no droplet comes to; nothing answers there."""
+        return str(self.lab.public[-2 - self.traps["reserved_ip"].index(order["name"])])
+
+    def reserved_ips(self, view: View) -> list[dict[str, Any]]:
+        return [
+            {
+                "ip": self._reserved_ip(order), "region": catalog.region(order["region"]), "locked": False,
+                "droplet": self.show(view, order), "project_id": "",
+            }
+            for order in view.records["droplet"] if order["name"] in self.traps["reserved_ip"]
+        ]  # fmt: skip
 
     # What a client orders
 
     def create(self, body: dict[str, Any]) -> list[dict[str, Any]]:
         """Puts the orders on record and returns them; the droplets follow."""
-        names = _names(body)
+        names = _names(body, self.traps["max_names"])
         with self._orders:
             records = self.records.read()
             common = self._common(body, records["key"])
             if len(records["droplet"]) + len(names) > self.settings.droplet_limit:
-                raise invalid("creating this/these droplet(s) will exceed your droplet limit")
+                raise _limit_reached()
+        halfway = self.traps.clear("limit_halfway") if len(names) > self.traps["limit_halfway"] else 0
         tags = _tags(body.get("tags"))
         for tag in tags:
             self.records.put("tag", tag_key(tag), {"name": tag})
-        orders = []
-        for name in names:
-            order = {"id": self.next_id(), "name": name, "ordered_at": self.clock(), **common}
-            for tag in tags:
-                self._tag(tag, order["id"])
-            self.records.put("droplet", order["id"], order)
-            orders.append(order)
-        for order in orders:
+        orders, unanswered = [], []
+        for name in names[:halfway] if halfway else names:
+            orders.append(self._order_one(name, common, tags))
+            if self.traps.spring("twins", name):
+                unanswered.append(self._order_one(name, common, tags))
+        for order in orders + unanswered:
             self._submit(self._provision, order["id"])
+        if halfway:
+            raise _limit_reached()
         return orders
+
+    def _order_one(self, name: str, common: dict[str, Any], tags: list[str]) -> dict[str, Any]:
+        errored = name in self.traps["errored"]
+        order = {"id": self.next_id(), "name": name, "ordered_at": self.clock(), "errored": errored, **common}
+        for tag in tags:
+            self._tag(tag, order["id"])
+        self.records.put("droplet", order["id"], order)
+        return order
 
     def _common(self, body: dict[str, Any], keys: list[dict[str, Any]]) -> dict[str, Any]:
         """What all droplets of one order share; raises a 422 for what can't be had."""
@@ -210,7 +239,9 @@ class Droplets:
         }  # fmt: skip
 
     def delete(self, orders: list[dict[str, Any]], view: View) -> None:
-        """Takes the orders off the record; the containers follow."""
+        """Takes the orders off the record; the containers follow. One that is new may be deleted, though locked."""
+        if any(self.locked(view, order) and view.status(order) != "new" for order in orders):
+            raise pending_event()
         ids = {order["id"] for order in orders}
         gone = [tagging_key(t["tag"], t["droplet"]) for t in view.records["tagging"] if t["droplet"] in ids]
         self.records.remove("droplet", *ids)
@@ -240,12 +271,15 @@ class Droplets:
         if kind not in steps:
             raise invalid(f"{kind} is not a valid action type.")
         status = view.status(order)
-        if status == "new":
-            raise invalid("Droplet already has a pending event.")
+        if self.locked(view, order):
+            raise pending_event()
         if (status == "active") == (kind == "power_on"):
             raise invalid("Droplet is already powered on." if kind == "power_on" else "Droplet is powered off.")
         entry = self.log_action(order, kind)
-        self._submit(self._run_action, entry, steps[kind], view.containers[order["id"]].name)
+        if order["name"] in self.traps["errored"]:
+            entry.update(status="errored")
+        else:
+            self._submit(self._run_action, entry, steps[kind], view.containers[order["id"]].name)
         return entry
 
     def _run_action(self, entry: dict[str, Any], steps: list[Callable[[str], None]], name: str) -> None:
@@ -271,11 +305,28 @@ class Droplets:
             entry = self._actions[action_id]
         except KeyError:
             raise not_found() from None
-        if entry["type"] == "create" and entry["status"] == "in-progress":
-            view = self.view()
-            if any(view.status(o) != "new" for o in view.records["droplet"] if o["id"] == entry["resource_id"]):
-                entry.update(status="completed", completed_at=timestamp(view.now))
+        self._settle([entry], self.view())
         return entry
+
+    def actions_of(self, order: dict[str, Any]) -> list[dict[str, Any]]:
+        """The droplet's actions, the latest first."""
+        return [entry for entry in reversed(self._actions.copy().values()) if entry["resource_id"] == order["id"]]
+
+    def settled_actions_of(self, view: View, order: dict[str, Any]) -> list[dict[str, Any]]:
+        entries = self.actions_of(order)
+        self._settle(entries, view)
+        return entries
+
+    def _settle(self, entries: list[dict[str, Any]], view: View) -> None:
+        """Writes down what became of creations."""
+        orders = {order["id"]: order for order in view.records["droplet"]}
+        for entry in entries:
+            order = orders.get(entry["resource_id"])
+            if order and entry["type"] == "create" and entry["status"] == "in-progress":
+                if order.get("errored"):
+                    entry.update(status="errored")
+                elif view.status(order) != "new":
+                    entry.update(status="completed", completed_at=timestamp(view.now))
 
     # Work that no reply waits for
 
@@ -297,7 +348,7 @@ class Droplets:
 
     def _provision(self, droplet_id: int) -> None:
         order = self._order(droplet_id)
-        if order is None:
+        if order is None or order.get("errored"):
             return
         image = images.ensure(self._engine, order["image"])
         name = f"{self.lab.name}-{order['name']}-{droplet_id}"
@@ -342,12 +393,21 @@ def _report(future: Future[Any]) -> None:
         log.error("%s", error, exc_info=None if isinstance(error, LabError) else error)
 
 
-def _names(body: dict[str, Any]) -> list[str]:
+def _entry(kind: str, address: str, network: IPv4Network) -> dict[str, Any]:
+    gateway = str(network[1]) if kind == "public" else ""
+    return {"ip_address": address, "netmask": str(network.netmask), "gateway": gateway, "type": kind}
+
+
+def _limit_reached() -> ApiError:
+    return invalid("creating this/these droplet(s) will exceed your droplet limit")
+
+
+def _names(body: dict[str, Any], most: int) -> list[str]:
     names = body["names"] if "names" in body else [body.get("name")]
     if not isinstance(names, list) or not names or names == [None]:
         raise invalid("name is required")
-    if len(names) > MAX_NAMES:
-        raise invalid(f"names can have at most {MAX_NAMES} elements.")
+    if len(names) > most:
+        raise invalid(f"names can have at most {most} elements.")
     for name in names:
         if not isinstance(name, str) or len(name) > 255 or not HOSTNAME.fullmatch(name):
             raise invalid("Only valid hostname characters are allowed. (a-z, A-Z, 0-9, . and -)")

@@ -35,12 +35,12 @@ class RateLimit:
         with self._lock:
             now = self._forget()
             if len(self._requests) >= self._per_hour:
-                raise _refused({})
+                raise refused({})
             recent = [time for time in self._requests if time > now - MINUTE]
             if len(recent) >= self._per_minute:
                 oldest = recent[-self._per_minute]
                 wait = max(1, math.ceil(oldest + MINUTE - now))
-                raise _refused({"retry-after": str(wait), "ratelimit-remaining": "0"})
+                raise refused({"retry-after": str(wait), "ratelimit-remaining": "0"})
             self._requests.append(now)
 
     def headers(self) -> dict[str, str]:
@@ -60,5 +60,5 @@ class RateLimit:
         return now
 
 
-def _refused(headers: dict[str, str]) -> ApiError:
+def refused(headers: dict[str, str]) -> ApiError:
     return ApiError(429, "Too Many Requests", "Too many requests", traced=False, headers=headers)

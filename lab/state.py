@@ -55,8 +55,12 @@ class Lab:
         return self.folder / "id_ed25519"
 
     @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v2"
+        return f"{self.origin}/v2"
 
     def network(self, kind: str) -> str:
         """The engine's name of the `public` or the `private` network."""
