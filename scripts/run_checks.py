@@ -40,6 +40,7 @@ CHECKS = (
     # The project's own inventory needs an account, so it gets an empty one
     Check("ansible-lint", ("env", *EMPTY_INVENTORY, "ansible-lint", "--offline", "--strict")),
     Check("unit tests", ("pytest", "tests/unit")),
+    Check("plugins on droplets", ("scripts/integration",), droplets=True),
     Check("molecule, Debian 13", ("scripts/molecule", "test"), droplets=True),
     Check("molecule, Debian 12", ("env", "MOLECULE_IMAGE=debian-12-x64", "scripts/molecule", "test"), droplets=True),
 )

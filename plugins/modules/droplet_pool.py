@@ -344,7 +344,7 @@ ACTION_SECONDS = 10.0
 # A new droplet is missing from lists for some seconds
 LIST_SECONDS = 30.0
 # How long to look for droplets of a request that failed, and may have been carried out all the same
-FIND_SECONDS = 10.0
+FIND_SECONDS = 6.0
 # What is waited for is said again after this time, even if it is the same
 SAY_SECONDS = 10.0
 
@@ -646,7 +646,9 @@ class Waiting:
 
     def run(self) -> None:
         while lacks := self._look():
-            waiting = "; ".join(f"{self.droplets[number]['name']} {what}" for number, what in lacks.items())
+            waiting = "; ".join(
+                f"{one['name']} {lacks[one['id']]}" for one in self.droplets.values() if one["id"] in lacks
+            )
             if time.monotonic() >= self._deadline:
                 raise PoolError(f"Not ready within wait_timeout: {waiting}. Run it again to go on waiting.")
             done = [self.droplets[number]["name"] for number in self.ready]
@@ -661,7 +663,7 @@ class Waiting:
         if time.monotonic() >= self._next_actions:
             self._check_creations()
             self._next_actions = time.monotonic() + ACTION_SECONDS
-        lacks = dict.fromkeys(self._unlisted, "is not in the API's list yet")
+        lacks = {number: "is not in the API's list yet" for number in self.droplets if number in self._unlisted}
         asked = [number for number in self.droplets if number not in lacks and number not in self.ready]
         with ThreadPoolExecutor(max_workers=SSH_WORKERS) as pool:
             answers = list(pool.map(lambda number: lack(self.droplets[number], self._deadline), asked))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from lab import cli, daemons, state
 from lab.errors import ApiError
 from lab.state import lab as lab_named
 from lab.traps import TRAPS, parse
+
+REPO = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -112,6 +115,11 @@ def test_the_command_line_says_what_is_wrong(
     says([], "lab demo is down")
     monkeypatch.setattr(daemons, "_send", refused_reply)
     says(["burst=-1"], "burst takes a whole number")
+
+
+def test_the_readme_has_each_of_them() -> None:
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", (REPO / "lab" / "README.md").read_text(), re.MULTILINE)
+    assert set(TRAPS) <= {name for row in rows for name in re.findall(r"\w+", row)}
 
 
 # Lists and addresses

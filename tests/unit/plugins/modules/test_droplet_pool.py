@@ -528,6 +528,7 @@ class TestWait:
     @pytest.mark.parametrize("wait", [True, False])
     def test_no_run_ends_before_the_list_shows_what_it_made(self, api: FakeApi, pool: Pool, wait: bool) -> None:
         api.polls_until_listed = 5
+        pool.patch.setattr(droplet_pool, "LIST_SECONDS", 10.0)
         if wait:
             pool.fails("Not ready within wait_timeout: app-1 is not in the API's list", count=1, wait_timeout=0)
         else:
