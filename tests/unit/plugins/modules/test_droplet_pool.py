@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -666,35 +667,47 @@ class TestErrors:
         assert pool.ok(count=0, api_token=None, api_url=None)["droplets"] == []
 
 
-def test_in_a_play(api: FakeApi, tmp_path: Path) -> None:
-    """As a user runs it: the action group sets the token, and neither it nor user_data is shown."""
-    play = {
+def play(api: FakeApi, folder: Path, *arguments: str, **keywords: t.Any) -> str:
+    """Runs the module as a user does, and returns all that was printed."""
+    task = {"name": "app", "count": 1, "size": "s-1vcpu-1gb", "region": "fra1", "wait": False, "user_data": "hush-hush"}
+    content = {
         "hosts": "localhost",
         "gather_facts": False,
         "vars": {"ansible_python_interpreter": sys.executable},
         "module_defaults": {"group/alphacoder.scaleout.all": {"api_token": TOKEN, "api_url": api.url}},
-        "tasks": [
-            {
-                "alphacoder.scaleout.droplet_pool": {
-                    "name": "app",
-                    "count": 1,
-                    "size": "s-1vcpu-1gb",
-                    "region": "fra1",
-                    "wait": False,
-                    "user_data": "hush-hush",
-                }
-            }
-        ],
+        "tasks": [{"alphacoder.scaleout.droplet_pool": task, **keywords}],
     }
-    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS)}
-    command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local", "play.yml", "-vvvv"]
-    done = subprocess.run(
-        [*command, "--diff"], env=environment, cwd=tmp_path, text=True, capture_output=True, timeout=30
-    )
+    (folder / "play.yml").write_text(yaml.safe_dump([content]))
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
+        # Ansible takes it from two homes, if they differ
+        "ANSIBLE_ASYNC_DIR": str(folder / "async"),
+    }
+    command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local", "play.yml", *arguments]
+    done = subprocess.run(command, env=environment, cwd=folder, text=True, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stdout
     assert names(api.droplets) == ["app-1"]
-    assert "changed=1" in done.stdout
     assert api.calls("POST", "/droplets")[0].body["user_data"] == "hush-hush"
-    assert "hush-hush" not in done.stdout + done.stderr
-    assert TOKEN not in done.stdout + done.stderr
+    printed = done.stdout + done.stderr
+    assert "hush-hush" not in printed
+    assert TOKEN not in printed
+    return printed
+
+
+def test_in_a_play(api: FakeApi, tmp_path: Path) -> None:
+    """The action group sets the token, and neither it nor user_data is shown, however much is asked for."""
+    printed = play(api, tmp_path, "-vvvv", "--diff")
+    assert "changed=1" in printed
+    assert re.search(r"^<localhost> \d+\.\d s: creating app-1$", printed, re.MULTILINE)
+
+
+def test_progress_is_for_those_who_ask_for_it(api: FakeApi, tmp_path: Path) -> None:
+    assert "creating app-1" not in play(api, tmp_path)
+
+
+def test_in_the_background(api: FakeApi, tmp_path: Path) -> None:
+    printed = play(api, tmp_path, "-v", **{"async": 30, "poll": 1})
+    assert "changed=1" in printed
+    assert "creating app-1" not in printed
