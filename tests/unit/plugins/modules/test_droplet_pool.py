@@ -32,7 +32,7 @@ class Pool:
         self.warnings: list[str] = []
         patch.setattr(basic.AnsibleModule, "warn", lambda _self, text, **more: self.warnings.append(text))
         patch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
-        for seconds in ("POLL_SECONDS", "SECONDS_A_REQUEST", "FIND_SECONDS", "ACTION_SECONDS"):
+        for seconds in ("POLL_SECONDS", "SECONDS_A_REQUEST", "FIND_SECONDS", "LIST_SECONDS", "ACTION_SECONDS"):
             patch.setattr(droplet_pool, seconds, getattr(droplet_pool, seconds) / 100)
 
     def run(self, *, check: bool = False, diff: bool = False, **options: t.Any) -> dict[str, t.Any]:
@@ -445,6 +445,7 @@ class TestCheckAndDiff:
 
 class TestWait:
     def test_until_listed_active_and_with_an_address(self, api: FakeApi, pool: Pool) -> None:
+        pool.patch.setattr(droplet_pool, "LIST_SECONDS", 30.0)
         api.polls_until_listed, api.polls_until_active = 3, 6
         result = pool.ok(count=2)
         assert [one["public_ipv4"] for one in result["droplets"]] == ["127.0.0.1"] * 2
@@ -507,7 +508,6 @@ class TestWait:
         assert len(result["droplets"]) == 6
 
     def test_one_that_never_shows(self, api: FakeApi, pool: Pool) -> None:
-        pool.patch.setattr(droplet_pool, "LIST_SECONDS", 0.2)
         api.replies_to["POST /droplets"] = [Reply(202, {"droplets": [droplet(7, "app-1", status="new", networks={})]})]
         result = pool.fails("app-1 (id 7) is not there any more: somebody removed it, or its creation failed.", count=1)
         assert result["created"] == ["app-1"]
@@ -530,6 +530,7 @@ class TestWait:
     @pytest.mark.parametrize("wait", [True, False])
     def test_no_run_ends_before_the_list_shows_what_it_made(self, api: FakeApi, pool: Pool, wait: bool) -> None:
         api.polls_until_listed = 5
+        pool.patch.setattr(droplet_pool, "LIST_SECONDS", 30.0)
         if wait:
             pool.fails("Not ready within wait_timeout: app-1 is not in the API's list", count=1, wait_timeout=0)
         else:
