@@ -14,6 +14,8 @@ Port 8102 answers each piece that it receives with its name and that piece.
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import ipaddress
 import json
 import sys
@@ -23,6 +25,8 @@ from urllib.parse import urlsplit
 NAME = sys.argv[1]
 HALF = b"." * 300_000
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
+# RFC 6455, 1.3
+WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
 
 answers: dict[str, list] = {}
@@ -83,7 +87,9 @@ async def http(reader: Reader, writer: Writer) -> None:
         elif path == "/_seen":
             said = {"body": json.dumps({"asked": asked, "answered": answered})}
         elif "upgrade" in by_name:
-            writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+            proof = base64.b64encode(hashlib.sha1(by_name["sec-websocket-key"].encode() + WEBSOCKET).digest())
+            writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n")
+            writer.write(b"Sec-WebSocket-Accept: " + proof + b"\r\n\r\n")
             while part := await reader.read(4096):
                 writer.write(part)
             return

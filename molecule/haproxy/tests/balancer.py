@@ -259,4 +259,6 @@ class Load:
                 connection.close()
             if not self.keep_alive:
                 connection.close()
+            # Steady, and not all that the machine can do
+            self._stop.wait(0.005)
         connection.close()
