@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
+from ipaddress import ip_address
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -57,6 +58,17 @@ def fresh(prefix: str) -> str:
     return f"/{prefix}/{uuid.uuid4().hex}"
 
 
+def proxy_header(client: str, version: int = 1) -> bytes:
+    """What a proxy says of a client with that address (and port 34567) in version 1 or 2 of the PROXY protocol."""
+    source = ip_address(client)
+    target = ip_address("203.0.113.1" if source.version == 4 else "2001:db8::1")
+    if version == 1:
+        return f"PROXY TCP{source.version} {source} {target} 34567 80\r\n".encode()
+    addresses = source.packed + target.packed + (34567).to_bytes(2, "big") + (80).to_bytes(2, "big")
+    family = b"\x11" if source.version == 4 else b"\x21"
+    return b"\r\n\r\n\x00\r\nQUIT\n\x21" + family + len(addresses).to_bytes(2, "big") + addresses
+
+
 class Balancer:
     """lb-1, and the servers behind it by name."""
 
@@ -79,10 +91,7 @@ class Balancer:
         """An HTTP connection; with `proxy` it comes from a proxy whose client has that address."""
         connection = http.client.HTTPConnection(self.address, port, timeout=15)
         connection.connect()
-        if proxy:
-            family = "TCP6" if ":" in proxy else "TCP4"
-            target = "2001:db8::1" if ":" in proxy else "203.0.113.1"
-            connection.sock.sendall(f"PROXY {family} {proxy} {target} 34567 80\r\n".encode())
+        connection.sock.sendall(proxy)
         if tls:
             connection.sock = tls.wrap_socket(connection.sock, server_hostname=name)
         return connection
@@ -193,7 +202,7 @@ class Balancer:
         return {row["status"].split()[0] for row in self.stats(backend).values()} <= {"UP", "no"}
 
     def play(self, variables: dict[str, Any] | None = None, *arguments: str) -> CompletedProcess[str]:
-        """Run the role on the load balancer, with these variables over those of vars.yml."""
+        """Run the role on the load balancer, with these variables over those of vars/main.yml."""
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "extra.json"
             file.write_text(json.dumps(variables or {}))

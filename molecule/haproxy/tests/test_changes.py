@@ -24,7 +24,7 @@ def simple(balancer: Balancer) -> Iterator[Balancer]:
     balancer.apply()
 
 
-# With all that vars.yml has
+# With all that vars/main.yml has
 
 
 def test_converged_host_needs_no_change(balancer: Balancer) -> None:

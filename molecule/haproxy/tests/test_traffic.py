@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What clients get and servers see, with the configuration of vars.yml."""
+"""What clients get and servers see, with the configuration of vars/main.yml."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from datetime import datetime
 from http.cookies import SimpleCookie
 
 import pytest
-from balancer import LOG, Balancer, Reply, fresh
+from balancer import LOG, Balancer, Reply, fresh, proxy_header
 from service import REPO, wait_until
 
 FORGED = {"X-Forwarded-For": "192.0.2.1", "Forwarded": "for=192.0.2.1", "X-Forwarded-Proto": "https"}
@@ -56,7 +56,7 @@ def test_random_uses_every_server_about_as_often(balancer: Balancer) -> None:
 def test_hash_keeps_each_key_on_its_server_and_uses_all(balancer: Balancer, backend: str) -> None:
     def ask(key: int) -> str:
         how: dict = {
-            "source": {"proxy": f"203.0.113.{key}", "port": 8004},
+            "source": {"proxy": proxy_header(f"203.0.113.{key}"), "port": 8004},
             "uri": {"path": f"/item/{key}"},
             "url_param": {"path": f"/?page={key % 7}&user={key}"},
             "hdr": {"headers": {"X-User": f"user-{key}"}},
@@ -247,9 +247,10 @@ def test_client_moves_on_when_its_server_dies(balancer: Balancer) -> None:
 # PROXY protocol
 
 
+@pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("client", ["203.0.113.7", "2001:db8::7"])
-def test_proxy_header_tells_the_client(balancer: Balancer, client: str) -> None:
-    reply = balancer.get(port=8004, proxy=client, headers=FORGED)
+def test_proxy_header_tells_the_client(balancer: Balancer, client: str, version: int) -> None:
+    reply = balancer.get(port=8004, proxy=proxy_header(client, version), headers=FORGED)
 
     assert reply.seen_headers("X-Forwarded-For") == [client]
     assert log_fields(balancer, reply)["client"] == f"{client}:34567"
@@ -363,10 +364,10 @@ def test_denied_address_is_refused_and_others_are_not(balancer: Balancer) -> Non
 
 
 def test_lists_go_by_the_client_that_a_proxy_header_tells(balancer: Balancer) -> None:
-    assert balancer.get(port=8004, proxy="203.0.113.65").status == 200
+    assert balancer.get(port=8004, proxy=proxy_header("203.0.113.65")).status == 200
     for client in ("203.0.113.66", "198.51.100.7"):
         with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
-            balancer.get(port=8004, proxy=client)
+            balancer.get(port=8004, proxy=proxy_header(client))
 
 
 def test_client_that_asks_too_often_gets_429_until_it_asks_less(balancer: Balancer) -> None:
