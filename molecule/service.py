@@ -116,7 +116,11 @@ class Service:
     def play(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run ansible-playbook and return what it printed, on both channels, and its exit code."""
         command = [str(BIN / "ansible-playbook"), *arguments]
-        return subprocess.run(command, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        # Molecule wants colours, and tests don't
+        environment = {**os.environ, "ANSIBLE_FORCE_COLOR": "false"}
+        return subprocess.run(
+            command, cwd=REPO, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
 
     def answers_in_turn(self) -> bool:
         """Whether every app server is in rotation."""

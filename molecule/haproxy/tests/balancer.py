@@ -86,9 +86,9 @@ class Balancer:
     # Clients
 
     def connect(
-        self, port: int = 80, proxy: str | None = None, tls: ssl.SSLContext | None = None, name: str = ""
-    ) -> Any:
-        """An HTTP connection; with `proxy` it comes from a proxy whose client has that address."""
+        self, port: int = 80, proxy: bytes = b"", tls: ssl.SSLContext | None = None, name: str = ""
+    ) -> http.client.HTTPConnection:
+        """An HTTP connection; `proxy` is the PROXY header that it begins with."""
         connection = http.client.HTTPConnection(self.address, port, timeout=15)
         connection.connect()
         connection.sock.sendall(proxy)
