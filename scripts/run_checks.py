@@ -21,6 +21,8 @@ REPO = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 LOGS = REPO / ".build" / "log"
 PYTEST_SUMMARY = re.compile(r"(?P<counts>\d+ (?:passed|failed|errors?|skipped)\b.*) in [\d.]+s\b")
+DEBIAN_12 = ("env", "MOLECULE_IMAGE=debian-12-x64")
+HAPROXY = ("scripts/molecule", "test", "-s", "haproxy")
 EMPTY_INVENTORY = ("ANSIBLE_INVENTORY=/dev/null", "ANSIBLE_INVENTORY_ENABLED=ini")
 
 
@@ -42,7 +44,9 @@ CHECKS = (
     Check("unit tests", ("pytest", "tests/unit")),
     Check("plugins on droplets", ("scripts/integration",), droplets=True),
     Check("molecule, Debian 13", ("scripts/molecule", "test"), droplets=True),
-    Check("molecule, Debian 12", ("env", "MOLECULE_IMAGE=debian-12-x64", "scripts/molecule", "test"), droplets=True),
+    Check("molecule, Debian 12", (*DEBIAN_12, "scripts/molecule", "test"), droplets=True),
+    Check("haproxy, Debian 13", HAPROXY, droplets=True),
+    Check("haproxy, Debian 12", (*DEBIAN_12, *HAPROXY), droplets=True),
 )
 
 

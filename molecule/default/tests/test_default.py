@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
-from conftest import REPO, Service, wait_until
+from service import REPO, Service, wait_until
 
 SECRETS = ("postgresql_password", "redis_password")
 

@@ -1,0 +1,159 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The service as its users and its operators meet it: HTTP, Ansible runs, the API, and a look at the hosts."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from http.cookies import SimpleCookie
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import pytest
+import testinfra
+from testinfra.host import Host
+
+REPO = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+
+
+def wait_until(what: str, ready: Callable[[], object], seconds: float = 30.0) -> None:
+    """Return as soon as `ready()` is true; a refused connection means "not yet"."""
+    deadline = monotonic() + seconds
+    while True:
+        last: object = None
+        try:
+            last = ready()
+            if last:
+                return
+        except (OSError, http.client.HTTPException) as error:
+            last = error
+        if monotonic() > deadline:
+            raise AssertionError(f"{what} not within {seconds} s: {last!r}")
+        sleep(0.2)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a client got, and who answered."""
+
+    status: int
+    instance: str
+    total: int
+
+
+@dataclass
+class Client:
+    """A client that keeps its cookies, and makes a connection for each request."""
+
+    address: str
+    cookies: dict[str, str] = field(default_factory=dict)
+
+    def get(self, path: str = "/api/hits") -> Answer:
+        connection = http.client.HTTPConnection(self.address, timeout=10)
+        try:
+            cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+            connection.request("GET", path, headers={"Cookie": cookie} if cookie else {})
+            response = connection.getresponse()
+            text = response.read().decode()
+        finally:
+            connection.close()
+        for header in response.headers.get_all("Set-Cookie", []):
+            self.cookies |= {name: morsel.value for name, morsel in SimpleCookie(header).items()}
+        if response.status != 200:
+            return Answer(response.status, "", 0)
+        values = json.loads(text)
+        return Answer(200, values["instance"], values["total"])
+
+
+class Service:
+    """The inventory's service."""
+
+    @cached_property
+    def hostvars(self) -> dict[str, dict[str, Any]]:
+        return self._inventory["_meta"]["hostvars"]
+
+    @cached_property
+    def _inventory(self) -> dict[str, Any]:
+        command = [str(BIN / "ansible-inventory"), "--list"]
+        done = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
+        if done.returncode:
+            pytest.exit(f"no inventory: {done.stderr}", 1)
+        # ansible-core marks text that came from an API like this
+        return json.loads(done.stdout, object_hook=lambda value: value.get("__ansible_unsafe", value))
+
+    def group(self, name: str) -> list[str]:
+        return self._inventory[name]["hosts"]
+
+    def host(self, name: str) -> Host:
+        return testinfra.get_host(
+            f"ssh://root@{self.public_address(name)}",
+            # What Ansible connects with, too
+            ssh_identity_file=os.environ.get("ANSIBLE_PRIVATE_KEY_FILE"),
+            ssh_extra_args=os.environ.get("ANSIBLE_SSH_EXTRA_ARGS"),
+        )
+
+    def public_address(self, name: str) -> str:
+        return self.hostvars[name]["do_public_ipv4"]
+
+    @property
+    def address(self) -> str:
+        """Where users reach the service."""
+        return self.public_address(self.group("lb")[0])
+
+    def client(self) -> Client:
+        return Client(self.address)
+
+    def play(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run ansible-playbook and return what it printed, on both channels, and its exit code."""
+        command = [str(BIN / "ansible-playbook"), *arguments]
+        # Molecule wants colours, and tests don't
+        environment = {**os.environ, "ANSIBLE_FORCE_COLOR": "false"}
+        return subprocess.run(
+            command, cwd=REPO, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    def answers_in_turn(self) -> bool:
+        """Whether every app server is in rotation."""
+        client = self.client()
+        return {client.get().instance for _ in range(2 * len(self.group("app")))} == set(self.group("app"))
+
+    def servers(self) -> dict[str, str]:
+        """The state of each server, as HAProxy's runtime API tells it."""
+        lines = self.ask_haproxy("show stat").removeprefix("# ").splitlines()
+        rows = [dict(zip(lines[0].split(","), line.split(","), strict=False)) for line in lines[1:] if line]
+        return {row["svname"]: row["status"] for row in rows if row["svname"] not in ("FRONTEND", "BACKEND")}
+
+    def ask_haproxy(self, command: str) -> str:
+        code = (
+            "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect('/run/haproxy/admin.sock'); "
+            "s.sendall(sys.argv[1].encode() + b'\\n'); print(s.makefile().read())"
+        )
+        return self.host(self.group("lb")[0]).check_output("python3 -c %s %s", code, command)
+
+    def reboot(self) -> None:
+        """Have the API reboot every droplet, and wait until it says that all of them came up."""
+        actions = [
+            self._api(f"/droplets/{host['do_id']}/actions", {"type": "reboot"}) for host in self.hostvars.values()
+        ]
+        for action in actions:
+            path = f"/actions/{action['action']['id']}"
+            wait_until("reboot", lambda path=path: self._api(path)["action"]["status"] == "completed", 90)
+
+    def _api(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        request = urllib.request.Request(os.environ["DIGITALOCEAN_API_URL"] + path)
+        request.add_header("Authorization", f"Bearer {os.environ['DIGITALOCEAN_TOKEN']}")
+        if body:
+            request.data = json.dumps(body).encode()
+            request.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return json.load(response)
