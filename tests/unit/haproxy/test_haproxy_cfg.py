@@ -132,6 +132,20 @@ def test_tcp_mode_has_nothing_of_http() -> None:
     ]
 
 
+def test_each_section_takes_lines_that_no_variable_is_for() -> None:
+    text = render(
+        haproxy_global_extra="tune.bufsize 32768",
+        haproxy_defaults_extra="option tcpka",
+        haproxy_frontend_extra="monitor-uri /lb",
+        haproxy_backend_extra=["compression algo gzip", "compression type text/html"],
+    )
+
+    assert section(text, "global")[-1] == "tune.bufsize 32768"
+    assert section(text, "defaults")[-1] == "option tcpka"
+    assert section(text, "frontend public")[-1] == "monitor-uri /lb"
+    assert section(text, "backend app")[-4:-2] == ["compression algo gzip", "compression type text/html"]
+
+
 def test_texts_of_extra_vars_are_taken_as_what_they_say() -> None:
     text = render(haproxy_maintenance="false", haproxy_servers=[{**SERVERS[0], "backup": "no", "check": "yes"}])
 
