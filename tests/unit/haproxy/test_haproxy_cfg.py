@@ -5,11 +5,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
 from ansible_collections.alphacoder.scaleout.plugins.filter.haproxy_problems import haproxy_problems
 from haproxy_program import haproxy_version
 from haproxy_role import SERVERS, defaults, refusal, render, section
@@ -25,23 +23,6 @@ settings.register_profile(
     derandomize="CI" in os.environ,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
-
-
-@pytest.fixture(scope="session")
-def etc(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the files that the role puts into /etc/haproxy."""
-    folder = tmp_path_factory.mktemp("etc-haproxy")
-    (folder / "pages").mkdir()
-    for page in ("503", "429", "maintenance"):
-        (folder / "pages" / f"{page}.html").write_text("<p>Sorry</p>")
-    (folder / "stats.authorization").write_text("Basic c3RhdHM6YS1zZWNyZXQtb2YtMTY=\n")
-    (folder / "certs").mkdir()
-    pem = folder / "certs" / "site.pem"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=example.org -days 1 -keyout {0} -out {0}.crt"
-    subprocess.run(command.format(pem).split(), check=True, capture_output=True)
-    pem.write_text(pem.read_text() + Path(f"{pem}.crt").read_text())
-    Path(f"{pem}.crt").unlink()
-    return folder
 
 
 def test_common_case_reads_like_written_by_hand() -> None:
