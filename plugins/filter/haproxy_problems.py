@@ -306,7 +306,7 @@ class _Checker:
         for name, value in self.settings.items():
             if name.startswith("haproxy_timeout_") or name == "haproxy_hard_stop_after":
                 self.time(name, value)
-            elif name in ("haproxy_global_extra", "haproxy_defaults_extra", "haproxy_extra"):
+            elif name.endswith("_extra"):
                 self.lines(name, value)
             elif name in ("haproxy_maxconn", "haproxy_retries") and int(value) < 0:
                 self.wrong(name, value, "0 or more")

@@ -19,12 +19,12 @@ SERVERS = [
 ]
 
 
-def _trusted(value: Any) -> Any:
+def trusted(value: Any) -> Any:
     """The value with its texts as ones that Ansible takes as templates, like those of a vars file."""
     if isinstance(value, dict):
-        return {key: _trusted(item) for key, item in value.items()}
+        return {key: trusted(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_trusted(item) for item in value]
+        return [trusted(item) for item in value]
     return trust_as_template(value) if isinstance(value, str) else value
 
 
@@ -36,7 +36,7 @@ def render(**settings: Any) -> str:
     """Return the haproxy.cfg that the role makes of these variables on a machine with 1 GiB of memory."""
     internal = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
     machine = {"__haproxy_machine": {"stdout_lines": ["1024", "524288"]}, "ansible_managed": "Ansible managed"}
-    variables = _trusted({**defaults(), "haproxy_servers": SERVERS, **settings, **internal, **machine})
+    variables = trusted({**defaults(), "haproxy_servers": SERVERS, **settings, **internal, **machine})
     template = (ROLE / "templates" / "haproxy.cfg.j2").read_text()
     return str(Templar(loader=DataLoader(), variables=variables).template(trust_as_template(template)))
 

@@ -5,11 +5,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
 from ansible_collections.alphacoder.scaleout.plugins.filter.haproxy_problems import haproxy_problems
 from haproxy_program import haproxy_version
 from haproxy_role import SERVERS, defaults, refusal, render, section
@@ -25,23 +23,6 @@ settings.register_profile(
     derandomize="CI" in os.environ,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
-
-
-@pytest.fixture(scope="session")
-def etc(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the files that the role puts into /etc/haproxy."""
-    folder = tmp_path_factory.mktemp("etc-haproxy")
-    (folder / "pages").mkdir()
-    for page in ("503", "429", "maintenance"):
-        (folder / "pages" / f"{page}.html").write_text("<p>Sorry</p>")
-    (folder / "stats.authorization").write_text("Basic c3RhdHM6YS1zZWNyZXQtb2YtMTY=\n")
-    (folder / "certs").mkdir()
-    pem = folder / "certs" / "site.pem"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=example.org -days 1 -keyout {0} -out {0}.crt"
-    subprocess.run(command.format(pem).split(), check=True, capture_output=True)
-    pem.write_text(pem.read_text() + Path(f"{pem}.crt").read_text())
-    Path(f"{pem}.crt").unlink()
-    return folder
 
 
 def test_common_case_reads_like_written_by_hand() -> None:
@@ -104,6 +85,11 @@ def test_client_does_not_choose_its_own_address() -> None:
     )
 
 
+def test_request_id_is_logged_after_a_path_of_any_length() -> None:
+    # HAProxy cuts a line at 1024 bytes unless told otherwise, and logs a path of up to that length, the id after it
+    assert "log /dev/access-log len 4096 local0" in section(render(), "global")
+
+
 def test_addresses_of_a_proxy_header_are_the_ones_that_are_allowed() -> None:
     allow = {"haproxy_allow": ["192.0.2.0/24"], "haproxy_deny": ["192.0.2.7"]}
 
@@ -130,6 +116,20 @@ def test_tcp_mode_has_nothing_of_http() -> None:
         "balance leastconn",
         "default-server check inter 2s fall 3 rise 2 weight 100",
     ]
+
+
+def test_each_section_takes_lines_that_no_variable_is_for() -> None:
+    text = render(
+        haproxy_global_extra="tune.bufsize 32768",
+        haproxy_defaults_extra="option tcpka",
+        haproxy_frontend_extra="monitor-uri /lb",
+        haproxy_backend_extra=["compression algo gzip", "compression type text/html"],
+    )
+
+    assert section(text, "global")[-1] == "tune.bufsize 32768"
+    assert section(text, "defaults")[-1] == "option tcpka"
+    assert section(text, "frontend public")[-1] == "monitor-uri /lb"
+    assert section(text, "backend app")[-4:-2] == ["compression algo gzip", "compression type text/html"]
 
 
 def test_texts_of_extra_vars_are_taken_as_what_they_say() -> None:
