@@ -81,7 +81,7 @@ def argument_spec(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("settings", examples())
+@pytest.mark.parametrize("settings", list(examples()))
 def test_example_is_taken(haproxy_program: str, etc: Path, settings: dict[str, Any]) -> None:
     server = settings.pop("scaleout_haproxy_server", {})
     # A line of a table may name a backend that it does not show

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ansible_collections.alphacoder.scaleout.plugins.filter.haproxy_problems import haproxy_problems
 from haproxy_program import haproxy_version
 from haproxy_role import SERVERS, defaults, refusal, render, section
@@ -90,16 +91,13 @@ def test_request_id_is_logged_after_a_path_of_any_length() -> None:
     assert "log /dev/access-log len 4096 local0" in section(render(), "global")
 
 
-def test_addresses_of_a_proxy_header_are_the_ones_that_are_allowed() -> None:
-    allow = {"haproxy_allow": ["192.0.2.0/24"], "haproxy_deny": ["192.0.2.7"]}
+@pytest.mark.parametrize(("bind", "layer"), [("*:80", "connection"), ("*:80 accept-proxy", "session")])
+def test_addresses_of_a_proxy_header_are_the_ones_that_are_allowed(bind: str, layer: str) -> None:
+    text = render(haproxy_bind=bind, haproxy_allow=["192.0.2.0/24"], haproxy_deny=["192.0.2.7"])
 
-    assert section(render(**allow), "frontend public")[2:4] == [
-        "tcp-request connection reject if { src 192.0.2.7 }",
-        "tcp-request connection reject unless { src 192.0.2.0/24 }",
-    ]
-    assert section(render(haproxy_bind="*:80 accept-proxy", **allow), "frontend public")[2:4] == [
-        "tcp-request session reject if { src 192.0.2.7 }",
-        "tcp-request session reject unless { src 192.0.2.0/24 }",
+    assert [line for line in section(text, "frontend public") if line.startswith("tcp-request")] == [
+        f"tcp-request {layer} reject if {{ src 192.0.2.7 }}",
+        f"tcp-request {layer} reject unless {{ src 192.0.2.0/24 }}",
     ]
 
 
