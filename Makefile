@@ -22,12 +22,17 @@ quick: ## The checks that need no droplets
 	@.venv/bin/python scripts/run_checks.py --quick
 
 .PHONY: bench
-bench: bench-inventory ## Every benchmark
+bench: bench-inventory bench-haproxy ## Every benchmark
 
 .PHONY: bench-inventory
 bench-inventory: ## The inventory plugin beside a static file and other plugins. ARGS=--help says more
 	@scripts/setup demo
 	@.venv/bin/python benchmarks/inventory.py $(ARGS)
+
+.PHONY: bench-haproxy
+bench-haproxy: ## Role haproxy's default file beside others: requests a second, p99, reloads. ARGS=--help says more
+	@scripts/setup demo
+	@.venv/bin/python benchmarks/load_balancer.py $(ARGS)
 
 .PHONY: setup
 setup: ## What the other targets need: packages, .venv, collections
