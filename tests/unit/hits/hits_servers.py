@@ -75,6 +75,10 @@ class Process:
     def ready(self) -> object:
         raise NotImplementedError
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
 
@@ -145,7 +149,7 @@ class Answer:
 
 
 class App(Process):
-    def __init__(self, directory: Path, instance: str, database_url: str, redis_url: str) -> None:
+    def __init__(self, directory: Path, instance: str, database_url: str, redis_url: str, workers: int = 1) -> None:
         self.directory = directory
         self.port = free_port()
         self.command = [sys.executable, "-m", "hits"]
@@ -157,6 +161,7 @@ class App(Process):
             "REDIS_URL": redis_url,
             "INSTANCE_ID": instance,
             "PORT": str(self.port),
+            "WORKERS": str(workers),
         }
 
     def ready(self) -> object:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -49,9 +50,9 @@ def cache() -> Iterator[Redis]:
 
 
 @contextmanager
-def running_app(instance: str, database_url: str, redis_url: str) -> Iterator[App]:
+def running_app(instance: str, database_url: str, redis_url: str, workers: int = 1) -> Iterator[App]:
     with directory() as path:
-        app = App(path, instance, database_url, redis_url)
+        app = App(path, instance, database_url, redis_url, workers)
         app.start()
         try:
             yield app
@@ -302,3 +303,33 @@ def test_hits_older_than_a_day_are_in_the_total_only(postgres: Postgres, cache: 
             "aged",
         )
         assert app.get().json == {"instance": "app-1", "last_day": 2, "total": 4}
+
+
+def children(app: App) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{app.pid}/task/{app.pid}/children").read_text().split()]
+
+
+def test_workers_of_an_instance_count_and_tell_metrics_together(postgres: Postgres, cache: Redis) -> None:
+    postgres.query("CREATE DATABASE workers", "postgres")
+    sample = 'hits_http_requests_total{method="GET",route="/api/hits",status="200"} '
+
+    def crowd(app: App) -> list[int]:
+        with ThreadPoolExecutor(16) as pool:
+            return sorted(pool.map(lambda _: app.total(), range(200)))
+
+    with running_app("app-1", postgres.url("workers"), cache.url, workers=2) as app:
+        rows = "SELECT instance FROM instances ORDER BY instance"
+        wait_until("both workers at work", lambda: app.total() and len(postgres.query(rows, "workers")) == 2)
+        before = app.total()
+        assert crowd(app) == list(range(before + 1, before + 201))
+        assert f"{sample}{before + 200}.0" in app.get("/metrics").text.splitlines()
+
+        former = set(children(app))
+        os.kill(min(former), signal.SIGKILL)
+        wait_until("another in its place", lambda: len(children(app)) == 2 and set(children(app)) != former)
+        assert f"{sample}{before + 200}.0" in app.get("/metrics").text.splitlines()
+        assert crowd(app) == list(range(before + 201, before + 401))
+        assert postgres.query(rows, "workers") == [("app-1",), ("app-1/2",)]
+        shared = [path.parent for path in Path("/dev/shm").glob(f"hits-metrics-*/counter_{max(former)}.db")]
+        assert len(shared) == 1
+    assert not shared[0].exists()

@@ -115,7 +115,7 @@ def test_other_addresses_and_methods_are_refused(client: FlaskClient, counter: F
     assert counter.hits == 1233
 
 
-@pytest.mark.parametrize("path", ["/", "/api/hits", "/healthz", "/readyz", "/nothing"])
+@pytest.mark.parametrize("path", ["/", "/api/hits", "/healthz", "/readyz", "/metrics", "/nothing"])
 def test_every_answer_is_locked_down(client: FlaskClient, path: str) -> None:
     headers = client.get(path).headers
 
@@ -138,6 +138,7 @@ def test_log_has_a_line_a_request_and_no_secrets(
     client.get("/a%0Ab")
     client.get("/healthz")
     client.get("/readyz")
+    client.get("/metrics")
     counter.reason = "PostgreSQL cannot be reached"
     client.get("/readyz")
 
@@ -150,3 +151,34 @@ def test_log_has_a_line_a_request_and_no_secrets(
     ]
     assert {line["instance"] for line in lines} == {"app-7"}
     assert "s3cret" not in out
+
+
+def value(client: FlaskClient, sample: str) -> float:
+    """Return what /metrics says of a sample; 0 where it does not know it yet."""
+    lines = dict(line.rsplit(" ", 1) for line in client.get("/metrics").text.splitlines() if line[0] != "#")
+    return float(lines.get(sample, 0))
+
+
+def test_metrics_count_requests_by_route_and_status(client: FlaskClient, counter: FakeCounter) -> None:
+    good = 'hits_http_requests_total{method="GET",route="/",status="200"}'
+    failed = 'hits_http_requests_total{method="GET",route="/",status="503"}'
+    odd = 'hits_http_requests_total{method="other",route="other",status="405"}'
+    timed = 'hits_http_request_seconds_count{route="/"}'
+    before = [value(client, sample) for sample in (good, failed, odd, timed)]
+    client.get("/")
+    client.get("/")
+    client.open("/", method="BREW")
+    counter.reason = "PostgreSQL cannot be reached"
+    client.get("/")
+
+    after = [value(client, sample) for sample in (good, failed, odd, timed)]
+    assert [now - then for now, then in zip(after, before, strict=True)] == [2, 1, 1, 3]
+    assert client.get("/metrics").mimetype == "text/plain"
+    assert "python_info" not in client.get("/metrics").text
+
+
+def test_metrics_are_not_shown_to_who_comes_through_the_proxy(client: FlaskClient) -> None:
+    response = client.get("/metrics", headers={"X-Forwarded-For": "203.0.113.9"})
+
+    assert response.status_code == 404
+    assert "hits_http" not in response.text

@@ -14,6 +14,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from hits import metrics
+
 T = TypeVar("T")
 
 
@@ -82,6 +84,7 @@ class Batcher:
                 self._check(checks)
 
     def _record(self, hits: list[Future[Figures]]) -> None:
+        metrics.BATCH_SIZE.observe(len(hits))
         try:
             last = self._recorder.record(len(hits))
         except Exception as error:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where hits are kept, and why the figures are right.
 
-**On record.** One statement adds a batch to two rows that only this instance writes: its count of the
+**On record.** One statement adds a batch to two rows that only this worker of an instance writes: its count of the
 minute (`hits`) and its count of all time (`instances`). Both are committed, or neither. No instance waits
 for another's row, and the statement's cost depends on how many instances there are, not on how many hits.
 
@@ -42,6 +42,7 @@ from psycopg.rows import TupleRow
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from hits import metrics
 from hits.batcher import Figures, NotRecordedError
 from hits.schema import migrate
 from hits.settings import Settings
@@ -102,8 +103,10 @@ return tonumber(redis.call('HGET', KEYS[1], 'total'))
 class Ledger:
     """The record in PostgreSQL and its copy in Redis, for one thread. Connects when it has to."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, slot: int = 0) -> None:
         self._settings = settings
+        # No name of an instance holds a slash
+        self._writer = f"{settings.instance}/{slot + 1}" if slot else settings.instance
         self._db: psycopg.Connection[TupleRow] | None = None
         self._db_failed = -PAUSE
         self._redis = redis.Redis.from_url(
@@ -125,7 +128,7 @@ class Ledger:
         # First, because it sets what the statement is given
         self._connected()
         values = {
-            "instance": self._settings.instance,
+            "instance": self._writer,
             "count": count,
             "told": self._told,
             "minute": self._minute,
@@ -136,7 +139,7 @@ class Ledger:
         numbered = self._number(mine, others_told)
         if numbered is None and self._told:
             # Before anyone is answered: from here on Redis lacks hits that people have seen counted
-            self._query("UPDATE instances SET told = false WHERE instance = %s", [self._settings.instance])
+            self._query("UPDATE instances SET told = false WHERE instance = %s", [self._writer])
         self._told = numbered is not None
         total = total if numbered is None else numbered
         return Figures(total, total - self._older)
@@ -153,11 +156,12 @@ class Ledger:
         if monotonic() - self._redis_failed < PAUSE:
             return None
         try:
-            answer = self._tell_redis([(self._settings.instance, mine)]) if others_told else None
+            answer = self._tell_redis([(self._writer, mine)]) if others_told else None
             if answer is None:
                 answer = self._tell_redis(self._query("SELECT instance, hits FROM instances"), every=True)
         except redis.RedisError as error:
             self._redis_failed = monotonic()
+            metrics.DATABASE_ERRORS.labels("redis").inc()
             log.warning("Redis is not used for now: %s", type(error).__name__)
             return None
         return answer
@@ -172,6 +176,7 @@ class Ledger:
             cursor = db.execute(statement.encode(), values)
             return cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
+            metrics.DATABASE_ERRORS.labels("postgresql").inc()
             log.warning("PostgreSQL: %s", _first_line(error))
             # An interrupted statement leaves the connection as it was, but others may not
             self._forget_db()
@@ -192,6 +197,7 @@ class Ledger:
         except psycopg.Error as error:
             self._forget_db()
             self._db_failed = monotonic()
+            metrics.DATABASE_ERRORS.labels("postgresql").inc()
             log.warning("No connection to PostgreSQL: %s", _first_line(error))
             raise NotRecordedError("PostgreSQL cannot be reached") from None
 
@@ -210,7 +216,7 @@ class Ledger:
         )
         # A database that was made anew has another key, so that its hits do not meet old counts
         self._key = f"hits:{migrate(db)}"
-        mine = [self._settings.instance]
+        mine = [self._writer]
         told = db.execute("SELECT told FROM instances WHERE instance = %s", mine).fetchone()
         self._told = told is None or told[0]
         self._minute = None
