@@ -87,7 +87,8 @@ def test_one_request_after_another_raises_the_total_by_one(postgres: Postgres, a
 
     assert take_turns(apps, 10) == list(range(before + 1, before + 11))
     answer = apps[0].get()
-    assert answer.json == {"instance": "app-1", "last_day": before + 11, "total": before + 11}
+    figures = {name: answer.json[name] for name in ("instance", "last_day", "total")}
+    assert figures == {"instance": "app-1", "last_day": before + 11, "total": before + 11}
     assert "app-2" in apps[1].get("/").text
     assert on_record(postgres) == before + 12
 
@@ -302,7 +303,26 @@ def test_hits_older_than_a_day_are_in_the_total_only(postgres: Postgres, cache: 
             "INSERT INTO instances VALUES ('gone', 3, true)",
             "aged",
         )
-        assert app.get().json == {"instance": "app-1", "last_day": 2, "total": 4}
+        answer = app.get().json
+        assert (answer["last_day"], answer["total"]) == (2, 4)
+
+
+def test_shares_of_the_last_minute_are_those_on_record(postgres: Postgres, cache: Redis) -> None:
+    postgres.query("CREATE DATABASE shared", "postgres")
+    with running_app("app-1", postgres.url("shared"), cache.url) as app:
+        assert app.get("/readyz").status == 200
+        # What others did, one of them in two workers, and one of them long ago
+        postgres.query(
+            "INSERT INTO instances VALUES ('app-2', 107, true), ('app-2/2', 5, true), ('gone', 9, true);"
+            "INSERT INTO hits SELECT instance, date_trunc('minute', now()) - ago, hits FROM (VALUES "
+            "('app-2', interval '0 min', 7), ('app-2/2', '0 min', 5), ('app-2', '3 min', 100), ('gone', '1 day', 9)) "
+            "AS more (instance, ago, hits)",
+            "shared",
+        )
+        recent = app.get().json["recent"]
+        assert recent["hits"] == {"app-1": 1, "app-2": 12}
+        # All of the minute before this one, and what there is of this one
+        assert 60 <= recent["seconds"] <= 120
 
 
 def children(app: App) -> list[int]:

@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from flask.testing import FlaskClient
 from hits.batcher import Figures, NotRecordedError
+from hits.recent import Recent
 from hits.web import create_app
 
 
@@ -20,7 +22,7 @@ class FakeCounter:
     def hit(self) -> Figures:
         self.check()
         self.hits += 1
-        return Figures(self.hits, 56)
+        return Figures(self.hits, 56, Recent(60, {"app-10": 1, "app-7": 3000}))
 
     def check(self) -> None:
         if self.reason:
@@ -50,8 +52,27 @@ def test_page_shows_instance_and_figures(client: FlaskClient, counter: FakeCount
     assert counter.hits == 1234
 
 
+def test_page_has_a_bar_for_each_instance(client: FlaskClient) -> None:
+    text = client.get("/").text
+
+    assert "last 60 s" in text
+    assert re.findall(r"<span>(app-\d+)</span> <span>(.+?) <small>(.+?)</small>", text) == [
+        ("app-7", "100 %", "3,000 hits"),
+        ("app-10", "0 %", "1 hit"),
+    ]
+    assert re.findall(r'<rect width="([\d.]+)"', text) == ["99.97", "0.03"]
+    assert text.count('class="mine"') == 1
+    # The policy lets no other style in
+    assert " style=" not in text
+
+
 def test_api_shows_the_same_as_json_and_counts(client: FlaskClient, counter: FakeCounter) -> None:
-    assert client.get("/api/hits").json == {"instance": "app-7", "last_day": 56, "total": 1234}
+    assert client.get("/api/hits").json == {
+        "instance": "app-7",
+        "last_day": 56,
+        "total": 1234,
+        "recent": {"seconds": 60, "hits": {"app-7": 3000, "app-10": 1}},
+    }
     assert counter.hits == 1234
 
 

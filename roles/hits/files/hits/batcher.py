@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from hits import metrics
+from hits.recent import Recent
 
 T = TypeVar("T")
 
@@ -29,6 +30,7 @@ class Figures:
 
     total: int
     last_day: int
+    recent: Recent = field(default_factory=Recent)
 
 
 class Recorder(Protocol):
@@ -92,7 +94,7 @@ class Batcher:
                 future.set_exception(error)
             return
         for after, future in zip(range(len(hits) - 1, -1, -1), hits, strict=True):
-            future.set_result(Figures(last.total - after, last.last_day - after))
+            future.set_result(replace(last, total=last.total - after, last_day=last.last_day - after))
 
     def _check(self, checks: list[Future[None]]) -> None:
         try:

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import logging
 import select
+from collections import Counter
 from datetime import datetime
 from time import monotonic
 from typing import Any
@@ -44,6 +45,7 @@ from redis.retry import Retry
 
 from hits import metrics
 from hits.batcher import Figures, NotRecordedError
+from hits.recent import Recent, Samples
 from hits.schema import migrate
 from hits.settings import Settings
 
@@ -77,6 +79,18 @@ SELECT mine.hits, mine.hits + others.hits, others.told, clock.minute,
            WHERE minute > (SELECT minute FROM clock) - interval '1 day')
     )::bigint END
 FROM mine, others, clock
+"""
+
+# Counts now, and of the minute that is under way and the one before; and how many seconds this one is old
+RECENT = """
+SELECT instance, hits, coalesce(of_this, 0)::bigint, coalesce(of_last, 0)::bigint,
+    extract(epoch FROM now() - date_trunc('minute', now()))::float8
+FROM instances LEFT JOIN (
+    SELECT instance,
+        sum(hits) FILTER (WHERE minute >= date_trunc('minute', now())) AS of_this,
+        sum(hits) FILTER (WHERE minute < date_trunc('minute', now())) AS of_last
+    FROM hits WHERE minute >= date_trunc('minute', now()) - interval '1 minute' GROUP BY instance
+) AS minutes USING (instance)
 """
 
 # ARGV: 1 if the pairs are every row of `instances`, else 0; then pairs of instance and count
@@ -122,6 +136,7 @@ class Ledger:
         self._told = False
         self._minute: datetime | None = None
         self._older = 0
+        self._samples = Samples()
 
     def record(self, count: int) -> Figures:
         """Put `count` hits on record. Return the figures as of the last one; raise NotRecordedError."""
@@ -142,7 +157,31 @@ class Ledger:
             self._query("UPDATE instances SET told = false WHERE instance = %s", [self._writer])
         self._told = numbered is not None
         total = total if numbered is None else numbered
-        return Figures(total, total - self._older)
+        return Figures(total, total - self._older, self._recent())
+
+    def _recent(self) -> Recent:
+        """Return each instance's hits of the last minute, right within a second."""
+        now = monotonic()
+        try:
+            if self._samples.broken(now):
+                counts, begun, before = Counter[str](), Counter[str](), Counter[str]()
+                rows = self._query(RECENT)
+                for writer, hits, of_this, of_last, _ in rows:
+                    counts[_instance(writer)] += hits
+                    begun[_instance(writer)] += hits - of_this
+                    before[_instance(writer)] += hits - of_this - of_last
+                age = rows[0][-1]
+                self._samples.begin({now - age - 60: before, now - age: begun})
+                self._samples.add(now, counts)
+            elif self._samples.due(now):
+                counts = Counter()
+                for writer, hits in self._query("SELECT instance, hits FROM instances"):
+                    counts[_instance(writer)] += hits
+                self._samples.add(now, counts)
+        except NotRecordedError:
+            # The hits of this batch are on record all the same
+            pass
+        return self._samples.recent()
 
     def check(self) -> None:
         """Make sure that PostgreSQL would take a hit. Raise NotRecordedError with the reason if not."""
@@ -233,6 +272,10 @@ def _has_news(db: psycopg.Connection[TupleRow]) -> bool:
     poll = select.poll()
     poll.register(db.fileno(), select.POLLIN)
     return bool(poll.poll(0))
+
+
+def _instance(writer: str) -> str:
+    return writer.partition("/")[0]
 
 
 def _first_line(error: Exception) -> str:

@@ -65,11 +65,12 @@ def create_app(instance: str, counter: Counter) -> Flask:
 
     @app.get("/api/hits")
     def api_hits() -> ResponseReturnValue:
-        """Count a hit as the page does and return the same as JSON: instance, last_day, total."""
+        """Count a hit as the page does and return the same as JSON."""
         if request.method == "HEAD":
             return head("application/json")
         figures = counter.hit()
-        return jsonify(instance=instance, last_day=figures.last_day, total=figures.total)
+        recent = {"seconds": figures.recent.seconds, "hits": figures.recent.hits}
+        return jsonify(instance=instance, last_day=figures.last_day, total=figures.total, recent=recent)
 
     @app.get("/healthz")
     def healthz() -> ResponseReturnValue:
