@@ -8,56 +8,44 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import pytest
 from hits.ledger import TELL, Ledger
 from hits.settings import Settings
-from hits_servers import FILES, App, Postgres, Redis, free_port, wait_until
+from hits_servers import (
+    FILES,
+    App,
+    Postgres,
+    Redis,
+    children,
+    directory,
+    free_port,
+    on_record,
+    running_app,
+    running_postgres,
+    running_redis,
+    wait_until,
+)
 
 StartApp = Callable[..., App]
 
 
-@contextmanager
-def directory() -> Iterator[Path]:
-    # Not pytest's own, which PostgreSQL's user cannot enter
-    with tempfile.TemporaryDirectory(prefix="hits-test-", ignore_cleanup_errors=True) as path:
-        yield Path(path)
-
-
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
-    with directory() as path:
-        server = Postgres(path)
-        server.start()
-        server.query("CREATE DATABASE hits", "postgres")
+    with running_postgres() as server:
         yield server
-        server.stop()
 
 
 @pytest.fixture(scope="module")
 def cache() -> Iterator[Redis]:
-    with directory() as path:
-        server = Redis(path)
-        server.start()
+    with running_redis() as server:
         yield server
-        server.stop()
-
-
-@contextmanager
-def running_app(instance: str, database_url: str, redis_url: str, workers: int = 1) -> Iterator[App]:
-    with directory() as path:
-        app = App(path, instance, database_url, redis_url, workers)
-        app.start()
-        try:
-            yield app
-        finally:
-            app.stop()
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +56,6 @@ def apps(postgres: Postgres, cache: Redis) -> Iterator[tuple[App, App]]:
         for app in (one, two, one, two):
             app.total()
         yield one, two
-
-
-def on_record(postgres: Postgres) -> int:
-    [[total, minutes]] = postgres.query(
-        "SELECT (SELECT sum(hits) FROM instances)::bigint, (SELECT sum(hits) FROM hits)::bigint"
-    )
-    assert total == minutes
-    return int(total)
 
 
 def take_turns(apps: tuple[App, ...], hits: int) -> list[int]:
@@ -119,7 +99,8 @@ def test_redis_that_is_told_late_or_twice_counts_once(cache: Redis) -> None:
     tell = cache.client.register_script(TELL)
 
     def told(every: int, *pairs: str | int) -> object:
-        return tell(["told-test"], [every, *pairs])
+        answer: Any = tell(["told-test", "spool-test"], [every, *pairs])
+        return answer if answer is None else answer[0]
 
     assert told(0, "app-1", 5) is None
     assert told(1, "app-1", 5, "app-2", 2) == 7
@@ -202,7 +183,10 @@ def test_postgresql_that_stops_is_told_and_returns_by_itself(
                 assert answer.headers["Retry-After"] == "2"
                 assert "could not be recorded" in answer.text
                 ready = app.get("/readyz")
-                assert (ready.status, ready.json["reason"]) == (503, "PostgreSQL cannot be reached")
+                assert (ready.status, ready.json["reason"]) == (
+                    503,
+                    "PostgreSQL cannot be reached, and Redis has no append-only file to keep hits in",
+                )
                 assert app.get("/healthz").status == 200
             assert monotonic() - started < 3
         finally:
@@ -290,7 +274,7 @@ def test_migration_may_run_everywhere_at_once_and_again(postgres: Postgres) -> N
 
     assert [error for _, error in results] == [""] * 8
     assert len({word for out, _ in results for word in out.split()}) == 1
-    assert postgres.query("SELECT version FROM schema_version", "raced") == [(1,)]
+    assert postgres.query("SELECT version FROM schema_version", "raced") == [(1,), (2,)]
 
 
 def test_hits_older_than_a_day_are_in_the_total_only(postgres: Postgres, cache: Redis) -> None:
@@ -325,10 +309,6 @@ def test_shares_of_the_last_minute_are_those_on_record(postgres: Postgres, cache
         assert 60 <= recent["seconds"] <= 120
 
 
-def children(app: App) -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/{app.pid}/task/{app.pid}/children").read_text().split()]
-
-
 def test_workers_of_an_instance_count_and_tell_metrics_together(postgres: Postgres, cache: Redis) -> None:
     postgres.query("CREATE DATABASE workers", "postgres")
     sample = 'hits_http_requests_total{method="GET",route="/api/hits",status="200"} '
@@ -344,9 +324,9 @@ def test_workers_of_an_instance_count_and_tell_metrics_together(postgres: Postgr
         assert crowd(app) == list(range(before + 1, before + 201))
         assert f"{sample}{before + 200}.0" in app.get("/metrics").text.splitlines()
 
-        former = set(children(app))
+        former = set(children(app.pid))
         os.kill(min(former), signal.SIGKILL)
-        wait_until("another in its place", lambda: len(children(app)) == 2 and set(children(app)) != former)
+        wait_until("another in its place", lambda: len(children(app.pid)) == 2 and set(children(app.pid)) != former)
         assert f"{sample}{before + 200}.0" in app.get("/metrics").text.splitlines()
         assert crowd(app) == list(range(before + 201, before + 401))
         assert postgres.query(rows, "workers") == [("app-1",), ("app-1/2",)]

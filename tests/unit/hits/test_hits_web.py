@@ -66,12 +66,26 @@ def test_page_has_a_bar_for_each_instance(client: FlaskClient) -> None:
     assert " style=" not in text
 
 
+def test_figures_that_may_lag_or_are_unknown_say_so(client: FlaskClient, counter: FakeCounter) -> None:
+    assert "may lag" not in client.get("/").text
+    counter.hit = lambda: Figures(None, None, lag="hits wait in Redis")  # type: ignore[method-assign]
+    text = client.get("/").text
+
+    assert "The figures may lag: hits wait in Redis." in text
+    assert text.count("<dd>unknown</dd>") == 2
+    assert "None" not in text
+    assert "<svg" not in text
+    answer = client.get("/api/hits").json
+    assert (answer["total"], answer["last_day"], answer["lag"]) == (None, None, "hits wait in Redis")
+
+
 def test_api_shows_the_same_as_json_and_counts(client: FlaskClient, counter: FakeCounter) -> None:
     assert client.get("/api/hits").json == {
         "instance": "app-7",
         "last_day": 56,
         "total": 1234,
         "recent": {"seconds": 60, "hits": {"app-7": 3000, "app-10": 1}},
+        "lag": None,
     }
     assert counter.hits == 1234
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST as CONTENT_TYPE
 from prometheus_client.multiprocess import MultiProcessCollector
 
-__all__ = ["BATCH_SIZE", "CONTENT_TYPE", "DATABASE_ERRORS", "REQUESTS", "REQUEST_SECONDS", "exposition"]
+__all__ = ["BATCH_SIZE", "CONTENT_TYPE", "DATABASE_ERRORS", "REQUESTS", "REQUEST_SECONDS", "SPOOL_LENGTH", "exposition"]
 
 # Not the library's own, which tells the version of Python
 _registry = CollectorRegistry()
@@ -36,6 +36,12 @@ BATCH_SIZE = Histogram(
 )
 DATABASE_ERRORS = Counter(
     "hits_database_errors", "Statements and connects that failed", ["database"], registry=_registry
+)
+SPOOL_LENGTH = Gauge(
+    "hits_spool_length",
+    "Batches of hits in Redis that wait for PostgreSQL",
+    multiprocess_mode="mostrecent",
+    registry=_registry,
 )
 # So that a rate is there to look at before the first error
 for _database in ("postgresql", "redis"):

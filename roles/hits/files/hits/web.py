@@ -70,7 +70,13 @@ def create_app(instance: str, counter: Counter) -> Flask:
             return head("application/json")
         figures = counter.hit()
         recent = {"seconds": figures.recent.seconds, "hits": figures.recent.hits}
-        return jsonify(instance=instance, last_day=figures.last_day, total=figures.total, recent=recent)
+        return jsonify(
+            instance=instance,
+            last_day=figures.last_day,
+            total=figures.total,
+            recent=recent,
+            lag=figures.lag or None,
+        )
 
     @app.get("/healthz")
     def healthz() -> ResponseReturnValue:
