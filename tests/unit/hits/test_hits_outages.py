@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -277,6 +278,35 @@ def test_hits_of_an_instance_that_is_gone_are_moved_by_another(
     assert apps[1].get().json["total"] == 8
 
 
+def test_sigterm_ends_an_instance_with_every_answered_hit_waiting(
+    postgres: Postgres, cache: Redis, database: str, apps: tuple[App, App]
+) -> None:
+    postgres.crash()
+    try:
+        with Crowd(apps[:1]).at_work() as crowd:
+            crowd.await_more("spooled", 500)
+            assert apps[0].stop() == 0
+        assert int(cache.client.get(f"hits:spool:{database}:hits") or 0) == crowd.counted
+    finally:
+        postgres.start()
+
+    await_empty_spool(cache, database)
+    assert on_record(postgres, database) == crowd.counted
+
+
+def test_postgresql_that_never_answers_keeps_no_hit_waiting_for_it(cache: Redis) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://hits@127.0.0.1:{silent.getsockname()[1]}/silent"
+        with running_app("app-1", url, cache.url) as app:
+            assert app.get("/readyz").status == 200
+            answers = [app.get() for _ in range(20)]
+            assert app.stop() == 0
+
+    assert {(answer.status, answer.json["total"], answer.json["last_day"]) for answer in answers} == {(200, None, None)}
+    assert {answer.json["lag"].partition(",")[0] for answer in answers} == {"PostgreSQL cannot be reached"}
+    assert cache.client.get("hits:spool:silent:hits") == b"20"
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "reason"),
     [
@@ -298,6 +328,24 @@ def test_redis_that_may_lose_hits_is_given_none(cache: Redis, setting: str, valu
             cache.client.config_set(name, former[name])
     assert spool.length() == 0
     assert spool.push(None, "figures") is None
+
+
+def test_batch_that_is_sent_twice_waits_once(cache: Redis) -> None:
+    spool = Spool(cache.client, "postgresql://hits@nowhere/twice")
+    cache.client.hset("twice", "total", 10)
+    batches = [Batch("app-1", "life", number, 60 * number, 5) for number in (1, 2)]
+
+    assert [spool.push(batch, "twice") for batch in (batches[0], batches[0], batches[1], batches[0])] == [
+        15,
+        15,
+        20,
+        20,
+    ]
+    assert spool.oldest() == batches
+    assert spool.remove(batches[:1]) == 1
+    assert spool.remove(batches[:1]) == 1
+    assert spool.push(None, "twice") == 15
+    assert 0 < int(str(cache.client.ttl("twice"))) <= 3600
 
 
 class Crash(BaseException):

@@ -29,7 +29,8 @@ local memory = redis.call('INFO', 'memory')
 if string.find(memory, 'maxmemory_policy:allkeys', 1, true) and not string.find(memory, 'maxmemory:0\\r') then
     return redis.error_reply('EVICTS any key may be evicted')
 end
-if ARGV[1] ~= '' then
+-- A client whose answer got lost asks again
+if ARGV[1] ~= '' and not redis.call('LPOS', KEYS[1], ARGV[1], 'RANK', -1, 'MAXLEN', 1000) then
     redis.call('RPUSH', KEYS[1], ARGV[1])
     redis.call('INCRBY', KEYS[2], ARGV[2])
 end
