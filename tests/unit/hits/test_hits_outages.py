@@ -430,8 +430,9 @@ def die(ledger: Ledger, *, after_commit: bool) -> None:
         raise Crash
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ledger._spool, "remove", crash)
-        if not after_commit:
+        if after_commit:
+            patch.setattr(ledger._spool, "remove", crash)
+        else:
             patch.setattr("hits.ledger.MOVE", "SELECT 1/0")
         with suppress(Crash):
             ledger.idle()
