@@ -57,7 +57,7 @@ class Recorder(Protocol):
 class Batcher:
     """Gives the threads of a process one recorder; `timeout` is in seconds, and bounds every call."""
 
-    def __init__(self, recorder: Recorder, timeout: float = 3.0) -> None:
+    def __init__(self, recorder: Recorder, timeout: float = 5.0) -> None:
         self._recorder = recorder
         self._timeout = timeout
         self._arrived = threading.Condition()

@@ -70,6 +70,7 @@ log = logging.getLogger(__name__)
 STATEMENT_TIMEOUT = 2
 CONNECT_TIMEOUT = 2
 REDIS_TIMEOUT = 0.4
+SPOOL_TIMEOUT = 1.0
 # How long the first request after a loss waits for a connect, which goes on in the background
 PATIENCE = 1.5
 
@@ -153,16 +154,14 @@ class Ledger:
         self._db_pause = Pause()
         self._connector = ThreadPoolExecutor(1, "connector")
         self._connecting: Future[tuple[psycopg.Connection[TupleRow], str, bool]] | None = None
-        self._redis = redis.Redis.from_url(
-            settings.redis_url,
-            socket_timeout=REDIS_TIMEOUT,
-            socket_connect_timeout=REDIS_TIMEOUT,
-            retry=Retry(NoBackoff(), 1),
-        )
+        self._redis = _client(settings, REDIS_TIMEOUT)
         self._redis_pause = Pause()
         self._tell = self._redis.register_script(TELL)
         self._key = ""
-        self._spool = Spool(self._redis, settings.database_url)
+        # The last resort of a hit: worth a longer wait, and a try when figures just had to do without Redis
+        self._spool_redis = _client(settings, SPOOL_TIMEOUT)
+        self._spool_pause = Pause()
+        self._spool = Spool(self._spool_redis, settings.database_url)
         self._life = uuid4().hex
         self._batch = 0
         self._spooled = False
@@ -222,26 +221,26 @@ class Ledger:
 
     def _push(self, batch: Batch | None, reason: NotRecordedError) -> int | None:
         """Spool a batch, or find out if one could be. Raise NotRecordedError if not, with both servers' reasons."""
-        if self._redis_pause.lasts:
+        if self._spool_pause.lasts:
             raise NotRecordedError(f"{reason}, and Redis cannot be reached")
         try:
             total = self._spool.push(batch, self._key or "hits:unknown")
         except NotSpooledError as error:
             raise NotRecordedError(f"{reason}, and {error}") from None
         except redis.RedisError as error:
-            self._redis_failed(error)
+            self._redis_failed(error, self._spool_pause)
             raise NotRecordedError(f"{reason}, and Redis cannot be reached") from None
-        self._redis_pause.succeeded()
+        self._spool_pause.succeeded()
         return total
 
     def idle(self) -> None:
         """Move what waits in the spool; for when there are no hits that would see to it."""
         try:
-            if not self._redis_pause.lasts and self._spool.length():
+            if not self._spool_pause.lasts and self._spool.length():
                 self._connected()
                 self._move()
         except redis.RedisError as error:
-            self._redis_failed(error)
+            self._redis_failed(error, self._spool_pause)
         except NotRecordedError:
             pass
 
@@ -317,7 +316,7 @@ class Ledger:
                 self._move()
                 answer = self._tell_all()
         except redis.RedisError as error:
-            self._redis_failed(error)
+            self._redis_failed(error, self._redis_pause)
             return None, 0
         self._redis_pause.succeeded()
         return answer
@@ -344,8 +343,8 @@ class Ledger:
         )
         return answer
 
-    def _redis_failed(self, error: redis.RedisError) -> None:
-        self._redis_pause.failed()
+    def _redis_failed(self, error: redis.RedisError, pause: Pause) -> None:
+        pause.failed()
         metrics.DATABASE_ERRORS.labels("redis").inc()
         log.warning("Redis is not used for now: %s", type(error).__name__)
 
@@ -431,6 +430,7 @@ class Ledger:
         self._connector.shutdown()
         self._forget_db()
         self._redis.close()
+        self._spool_redis.close()
 
     def _forget_db(self) -> None:
         if self._db:
@@ -443,6 +443,12 @@ def _has_news(db: psycopg.Connection[TupleRow]) -> bool:
     poll = select.poll()
     poll.register(db.fileno(), select.POLLIN)
     return bool(poll.poll(0))
+
+
+def _client(settings: Settings, timeout: float) -> redis.Redis:
+    return redis.Redis.from_url(
+        settings.redis_url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 1)
+    )
 
 
 def _claim(db: psycopg.Connection[TupleRow], writer: str, life: str) -> int:
