@@ -13,7 +13,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -55,6 +57,17 @@ def wait_until(what: str, ready: Callable[[], object], seconds: float = 10.0) ->
         sleep(0.02)
 
 
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 class Process:
     """A child process that can be stopped and started again."""
 
@@ -74,6 +87,10 @@ class Process:
 
     def ready(self) -> object:
         raise NotImplementedError
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
@@ -106,6 +123,15 @@ class Postgres(Process):
         postgres = find_server("postgres")
         self.command = [*user, postgres, "-D", data, "-p", str(self.port), *options]
 
+    def crash(self) -> None:
+        """Kill every process of it at once, as a power cut would; what was written stays written."""
+        pids = [self.pid, *children(self.pid)]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        self.stop()
+        # It does not start while one of them still holds its memory
+        wait_until("its processes gone", lambda: not any(map(alive, pids)))
+
     def url(self, database: str = "hits") -> str:
         return f"postgresql://hits@127.0.0.1:{self.port}/{database}"
 
@@ -119,7 +145,7 @@ class Postgres(Process):
 
 
 class Redis(Process):
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, durable: bool = False) -> None:
         self.directory = directory
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
@@ -128,6 +154,8 @@ class Redis(Process):
         server = directory / "redis-server"
         server.symlink_to(find_server("redis-server", "redis-check-rdb"))
         self.command = [str(server), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        if durable:
+            self.command += ["--appendonly", "yes", "--appendfsync", "always"]
 
     def ready(self) -> object:
         return self.client.ping()
@@ -145,7 +173,7 @@ class Answer:
 
 
 class App(Process):
-    def __init__(self, directory: Path, instance: str, database_url: str, redis_url: str) -> None:
+    def __init__(self, directory: Path, instance: str, database_url: str, redis_url: str, workers: int = 1) -> None:
         self.directory = directory
         self.port = free_port()
         self.command = [sys.executable, "-m", "hits"]
@@ -157,6 +185,7 @@ class App(Process):
             "REDIS_URL": redis_url,
             "INSTANCE_ID": instance,
             "PORT": str(self.port),
+            "WORKERS": str(workers),
         }
 
     def ready(self) -> object:
@@ -176,3 +205,52 @@ class App(Process):
         answer = self.get()
         assert answer.status == 200, answer
         return int(answer.json["total"])
+
+
+@contextmanager
+def directory() -> Iterator[Path]:
+    # Not pytest's own, which PostgreSQL's user cannot enter
+    with tempfile.TemporaryDirectory(prefix="hits-test-", ignore_cleanup_errors=True) as path:
+        yield Path(path)
+
+
+@contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    with directory() as path:
+        server = Postgres(path)
+        server.start()
+        server.query("CREATE DATABASE hits", "postgres")
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@contextmanager
+def running_redis(*, durable: bool = False) -> Iterator[Redis]:
+    with directory() as path:
+        server = Redis(path, durable=durable)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@contextmanager
+def running_app(instance: str, database_url: str, redis_url: str, workers: int = 1) -> Iterator[App]:
+    with directory() as path:
+        app = App(path, instance, database_url, redis_url, workers)
+        app.start()
+        try:
+            yield app
+        finally:
+            app.stop()
+
+
+def on_record(postgres: Postgres, database: str = "hits") -> int:
+    [[total, minutes]] = postgres.query(
+        "SELECT (SELECT sum(hits) FROM instances)::bigint, (SELECT sum(hits) FROM hits)::bigint", database
+    )
+    assert total == minutes
+    return int(total)

@@ -19,6 +19,7 @@ class FakeRecorder:
         self.total = 100
         self.batches: list[int] = []
         self.checks = 0
+        self.idled = threading.Event()
         self.error: Exception | None = None
         self.entered = threading.Semaphore(0)
         self.let_go = threading.Event()
@@ -37,6 +38,9 @@ class FakeRecorder:
         self.checks += 1
         if self.error:
             raise self.error
+
+    def idle(self) -> None:
+        self.idled.set()
 
 
 def test_every_hit_counts_once_and_has_its_own_total() -> None:
@@ -101,3 +105,11 @@ def test_hit_that_was_given_up_is_not_counted_later() -> None:
 
     assert batcher.hit().total == 102
     assert recorder.batches == [1, 1]
+
+
+def test_recorder_may_do_what_waits_when_there_are_no_hits() -> None:
+    recorder = FakeRecorder()
+    Batcher(recorder)
+
+    assert recorder.idled.wait(10)
+    assert recorder.batches == []

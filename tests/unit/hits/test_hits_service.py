@@ -4,59 +4,48 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import pytest
 from hits.ledger import TELL, Ledger
 from hits.settings import Settings
-from hits_servers import FILES, App, Postgres, Redis, free_port, wait_until
+from hits_servers import (
+    FILES,
+    App,
+    Postgres,
+    Redis,
+    children,
+    directory,
+    free_port,
+    on_record,
+    running_app,
+    running_postgres,
+    running_redis,
+    wait_until,
+)
 
 StartApp = Callable[..., App]
 
 
-@contextmanager
-def directory() -> Iterator[Path]:
-    # Not pytest's own, which PostgreSQL's user cannot enter
-    with tempfile.TemporaryDirectory(prefix="hits-test-", ignore_cleanup_errors=True) as path:
-        yield Path(path)
-
-
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
-    with directory() as path:
-        server = Postgres(path)
-        server.start()
-        server.query("CREATE DATABASE hits", "postgres")
+    with running_postgres() as server:
         yield server
-        server.stop()
 
 
 @pytest.fixture(scope="module")
 def cache() -> Iterator[Redis]:
-    with directory() as path:
-        server = Redis(path)
-        server.start()
+    with running_redis() as server:
         yield server
-        server.stop()
-
-
-@contextmanager
-def running_app(instance: str, database_url: str, redis_url: str) -> Iterator[App]:
-    with directory() as path:
-        app = App(path, instance, database_url, redis_url)
-        app.start()
-        try:
-            yield app
-        finally:
-            app.stop()
 
 
 @pytest.fixture(scope="module")
@@ -69,14 +58,6 @@ def apps(postgres: Postgres, cache: Redis) -> Iterator[tuple[App, App]]:
         yield one, two
 
 
-def on_record(postgres: Postgres) -> int:
-    [[total, minutes]] = postgres.query(
-        "SELECT (SELECT sum(hits) FROM instances)::bigint, (SELECT sum(hits) FROM hits)::bigint"
-    )
-    assert total == minutes
-    return int(total)
-
-
 def take_turns(apps: tuple[App, ...], hits: int) -> list[int]:
     return [apps[number % len(apps)].total() for number in range(hits)]
 
@@ -86,7 +67,8 @@ def test_one_request_after_another_raises_the_total_by_one(postgres: Postgres, a
 
     assert take_turns(apps, 10) == list(range(before + 1, before + 11))
     answer = apps[0].get()
-    assert answer.json == {"instance": "app-1", "last_day": before + 11, "total": before + 11}
+    figures = {name: answer.json[name] for name in ("instance", "last_day", "total")}
+    assert figures == {"instance": "app-1", "last_day": before + 11, "total": before + 11}
     assert "app-2" in apps[1].get("/").text
     assert on_record(postgres) == before + 12
 
@@ -117,7 +99,8 @@ def test_redis_that_is_told_late_or_twice_counts_once(cache: Redis) -> None:
     tell = cache.client.register_script(TELL)
 
     def told(every: int, *pairs: str | int) -> object:
-        return tell(["told-test"], [every, *pairs])
+        answer: Any = tell(["told-test", "spool-test"], [every, *pairs])
+        return answer if answer is None else answer[0]
 
     assert told(0, "app-1", 5) is None
     assert told(1, "app-1", 5, "app-2", 2) == 7
@@ -200,7 +183,10 @@ def test_postgresql_that_stops_is_told_and_returns_by_itself(
                 assert answer.headers["Retry-After"] == "2"
                 assert "could not be recorded" in answer.text
                 ready = app.get("/readyz")
-                assert (ready.status, ready.json["reason"]) == (503, "PostgreSQL cannot be reached")
+                assert (ready.status, ready.json["reason"]) == (
+                    503,
+                    "PostgreSQL cannot be reached, and Redis has no append-only file to keep hits in",
+                )
                 assert app.get("/healthz").status == 200
             assert monotonic() - started < 3
         finally:
@@ -288,7 +274,7 @@ def test_migration_may_run_everywhere_at_once_and_again(postgres: Postgres) -> N
 
     assert [error for _, error in results] == [""] * 8
     assert len({word for out, _ in results for word in out.split()}) == 1
-    assert postgres.query("SELECT version FROM schema_version", "raced") == [(1,)]
+    assert postgres.query("SELECT version FROM schema_version", "raced") == [(1,), (2,)]
 
 
 def test_hits_older_than_a_day_are_in_the_total_only(postgres: Postgres, cache: Redis) -> None:
@@ -301,4 +287,49 @@ def test_hits_older_than_a_day_are_in_the_total_only(postgres: Postgres, cache: 
             "INSERT INTO instances VALUES ('gone', 3, true)",
             "aged",
         )
-        assert app.get().json == {"instance": "app-1", "last_day": 2, "total": 4}
+        answer = app.get().json
+        assert (answer["last_day"], answer["total"]) == (2, 4)
+
+
+def test_shares_of_the_last_minute_are_those_on_record(postgres: Postgres, cache: Redis) -> None:
+    postgres.query("CREATE DATABASE shared", "postgres")
+    with running_app("app-1", postgres.url("shared"), cache.url) as app:
+        assert app.get("/readyz").status == 200
+        # What others did, one of them in two workers, and one of them long ago
+        postgres.query(
+            "INSERT INTO instances VALUES ('app-2', 107, true), ('app-2/2', 5, true), ('gone', 9, true);"
+            "INSERT INTO hits SELECT instance, date_trunc('minute', now()) - ago, hits FROM (VALUES "
+            "('app-2', interval '0 min', 7), ('app-2/2', '0 min', 5), ('app-2', '3 min', 100), ('gone', '1 day', 9)) "
+            "AS more (instance, ago, hits)",
+            "shared",
+        )
+        recent = app.get().json["recent"]
+        assert recent["hits"] == {"app-1": 1, "app-2": 12}
+        # All of the minute before this one, and what there is of this one
+        assert 60 <= recent["seconds"] <= 120
+
+
+def test_workers_of_an_instance_count_and_tell_metrics_together(postgres: Postgres, cache: Redis) -> None:
+    postgres.query("CREATE DATABASE workers", "postgres")
+    sample = 'hits_http_requests_total{method="GET",route="/api/hits",status="200"} '
+
+    def crowd(app: App) -> list[int]:
+        with ThreadPoolExecutor(16) as pool:
+            return sorted(pool.map(lambda _: app.total(), range(200)))
+
+    with running_app("app-1", postgres.url("workers"), cache.url, workers=2) as app:
+        rows = "SELECT instance FROM instances ORDER BY instance"
+        wait_until("both workers at work", lambda: app.total() and len(postgres.query(rows, "workers")) == 2)
+        before = app.total()
+        assert crowd(app) == list(range(before + 1, before + 201))
+        assert f"{sample}{before + 200}.0" in app.get("/metrics").text.splitlines()
+
+        former = set(children(app.pid))
+        os.kill(min(former), signal.SIGKILL)
+        wait_until("another in its place", lambda: len(children(app.pid)) == 2 and set(children(app.pid)) != former)
+        assert f"{sample}{before + 200}.0" in app.get("/metrics").text.splitlines()
+        assert crowd(app) == list(range(before + 201, before + 401))
+        assert postgres.query(rows, "workers") == [("app-1",), ("app-1/2",)]
+        shared = [path.parent for path in Path("/dev/shm").glob(f"hits-metrics-*/counter_{max(former)}.db")]
+        assert len(shared) == 1
+    assert not shared[0].exists()

@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from flask.testing import FlaskClient
 from hits.batcher import Figures, NotRecordedError
+from hits.recent import Recent
 from hits.web import create_app
 
 
@@ -20,7 +22,7 @@ class FakeCounter:
     def hit(self) -> Figures:
         self.check()
         self.hits += 1
-        return Figures(self.hits, 56)
+        return Figures(self.hits, 56, Recent(60, {"app-10": 1, "app-7": 3000}))
 
     def check(self) -> None:
         if self.reason:
@@ -50,8 +52,41 @@ def test_page_shows_instance_and_figures(client: FlaskClient, counter: FakeCount
     assert counter.hits == 1234
 
 
+def test_page_has_a_bar_for_each_instance(client: FlaskClient) -> None:
+    text = client.get("/").text
+
+    assert "last 60 s" in text
+    assert re.findall(r"<span>(app-\d+)</span> <span>(.+?) <small>(.+?)</small>", text) == [
+        ("app-7", "100 %", "3,000 hits"),
+        ("app-10", "0 %", "1 hit"),
+    ]
+    assert re.findall(r'<rect width="([\d.]+)"', text) == ["99.97", "0.03"]
+    assert text.count('class="mine"') == 1
+    # The policy lets no other style in
+    assert " style=" not in text
+
+
+def test_figures_that_may_lag_or_are_unknown_say_so(client: FlaskClient, counter: FakeCounter) -> None:
+    assert "may lag" not in client.get("/").text
+    counter.hit = lambda: Figures(None, None, lag="hits wait in Redis")  # type: ignore[method-assign]
+    text = client.get("/").text
+
+    assert "The figures may lag: hits wait in Redis." in text
+    assert text.count("<dd>unknown</dd>") == 2
+    assert "None" not in text
+    assert "<svg" not in text
+    answer = client.get("/api/hits").json
+    assert (answer["total"], answer["last_day"], answer["lag"]) == (None, None, "hits wait in Redis")
+
+
 def test_api_shows_the_same_as_json_and_counts(client: FlaskClient, counter: FakeCounter) -> None:
-    assert client.get("/api/hits").json == {"instance": "app-7", "last_day": 56, "total": 1234}
+    assert client.get("/api/hits").json == {
+        "instance": "app-7",
+        "last_day": 56,
+        "total": 1234,
+        "recent": {"seconds": 60, "hits": {"app-7": 3000, "app-10": 1}},
+        "lag": None,
+    }
     assert counter.hits == 1234
 
 
@@ -115,7 +150,7 @@ def test_other_addresses_and_methods_are_refused(client: FlaskClient, counter: F
     assert counter.hits == 1233
 
 
-@pytest.mark.parametrize("path", ["/", "/api/hits", "/healthz", "/readyz", "/nothing"])
+@pytest.mark.parametrize("path", ["/", "/api/hits", "/healthz", "/readyz", "/metrics", "/nothing"])
 def test_every_answer_is_locked_down(client: FlaskClient, path: str) -> None:
     headers = client.get(path).headers
 
@@ -138,6 +173,7 @@ def test_log_has_a_line_a_request_and_no_secrets(
     client.get("/a%0Ab")
     client.get("/healthz")
     client.get("/readyz")
+    client.get("/metrics")
     counter.reason = "PostgreSQL cannot be reached"
     client.get("/readyz")
 
@@ -150,3 +186,34 @@ def test_log_has_a_line_a_request_and_no_secrets(
     ]
     assert {line["instance"] for line in lines} == {"app-7"}
     assert "s3cret" not in out
+
+
+def value(client: FlaskClient, sample: str) -> float:
+    """Return what /metrics says of a sample; 0 where it does not know it yet."""
+    lines = dict(line.rsplit(" ", 1) for line in client.get("/metrics").text.splitlines() if line[0] != "#")
+    return float(lines.get(sample, 0))
+
+
+def test_metrics_count_requests_by_route_and_status(client: FlaskClient, counter: FakeCounter) -> None:
+    good = 'hits_http_requests_total{method="GET",route="/",status="200"}'
+    failed = 'hits_http_requests_total{method="GET",route="/",status="503"}'
+    odd = 'hits_http_requests_total{method="other",route="other",status="405"}'
+    timed = 'hits_http_request_seconds_count{route="/"}'
+    before = [value(client, sample) for sample in (good, failed, odd, timed)]
+    client.get("/")
+    client.get("/")
+    client.open("/", method="BREW")
+    counter.reason = "PostgreSQL cannot be reached"
+    client.get("/")
+
+    after = [value(client, sample) for sample in (good, failed, odd, timed)]
+    assert [now - then for now, then in zip(after, before, strict=True)] == [2, 1, 1, 3]
+    assert client.get("/metrics").mimetype == "text/plain"
+    assert "python_info" not in client.get("/metrics").text
+
+
+def test_metrics_are_not_shown_to_who_comes_through_the_proxy(client: FlaskClient) -> None:
+    response = client.get("/metrics", headers={"X-Forwarded-For": "203.0.113.9"})
+
+    assert response.status_code == 404
+    assert "hits_http" not in response.text

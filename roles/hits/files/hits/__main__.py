@@ -5,36 +5,43 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
+from gunicorn.workers.base import Worker  # type: ignore[import-untyped]
 
-from hits.batcher import Batcher
-from hits.ledger import Ledger
 from hits.settings import Settings, SettingsError
-from hits.web import create_app
+
+# Memory, and writable where the root file system is not
+SHARED_MEMORY = "/dev/shm"
 
 
 class Server(BaseApplication):  # type: ignore[misc]
-    """Gunicorn with one worker process: threads of one process share one statement for many hits."""
+    """Gunicorn with threads, because threads of one process share one statement for many hits."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._slot = 0
         super().__init__()
 
     def load_config(self) -> None:
         options: dict[str, Any] = {
             "bind": f"0.0.0.0:{self._settings.port}",
             "worker_class": "gthread",
-            "workers": 1,
+            "workers": self._settings.workers,
             "threads": self._settings.threads,
             # Longer than a load balancer keeps an idle connection, so that it is never us who closes first
             "keepalive": 75,
             "graceful_timeout": 8,
-            # The root file system may be read-only
-            "worker_tmp_dir": "/dev/shm",
+            "worker_tmp_dir": SHARED_MEMORY,
+            "pre_fork": _give_slot,
+            "post_fork": self._take_slot,
+            "on_exit": _remove_metrics,
             "control_socket_disable": True,
             "loglevel": "warning",
             "proc_name": "hits",
@@ -43,8 +50,26 @@ class Server(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        # Runs in the worker: a thread or a connection made earlier would not survive the fork
-        return create_app(self._settings.instance, Batcher(Ledger(self._settings)))
+        # Runs in the worker: a thread or a connection made earlier would not survive the fork, and metrics are kept
+        # where the environment says when they are imported
+        from hits.batcher import Batcher
+        from hits.ledger import Ledger
+        from hits.web import create_app
+
+        return create_app(self._settings.instance, Batcher(Ledger(self._settings, self._slot)))
+
+    def _take_slot(self, arbiter: Arbiter, worker: Worker) -> None:
+        self._slot = worker.slot
+
+
+def _give_slot(arbiter: Arbiter, worker: Worker) -> None:
+    """Number the worker: its rows of the record are its own, and its successor's."""
+    taken = {other.slot for other in arbiter.WORKERS.values()}
+    worker.slot = min(set(range(len(taken) + 1)) - taken)
+
+
+def _remove_metrics(arbiter: Arbiter) -> None:
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
 
 
 def main() -> int:
@@ -54,6 +79,7 @@ def main() -> int:
     except SettingsError as error:
         print(f"hits: {error}", file=sys.stderr)
         return 1
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="hits-metrics-", dir=SHARED_MEMORY)
     Server(settings).run()
     return 0
 

@@ -11,8 +11,14 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
+
+from hits import metrics
+from hits.recent import Recent
+
+# Seconds without a hit after which the recorder may do what waits
+IDLE = 1.0
 
 T = TypeVar("T")
 
@@ -23,23 +29,35 @@ class NotRecordedError(Exception):
 
 @dataclass(frozen=True)
 class Figures:
-    """What the record held when a hit had been counted, that hit included."""
+    """What the record held when a hit had been counted, that hit included. None: not known right now."""
 
-    total: int
-    last_day: int
+    total: int | None
+    last_day: int | None
+    recent: Recent = field(default_factory=Recent)
+    # Why the figures may lack hits; empty: they lack none
+    lag: str = ""
+
+    def before(self, later: int) -> Figures:
+        """The figures as they were `later` hits ago."""
+        if self.total is None:
+            return self
+        return replace(
+            self, total=self.total - later, last_day=None if self.last_day is None else self.last_day - later
+        )
 
 
 class Recorder(Protocol):
-    """What a batcher drives, always from one and the same thread. Both methods raise NotRecordedError."""
+    """What a batcher drives, always from one and the same thread. `record` and `check` raise NotRecordedError."""
 
     def record(self, count: int) -> Figures: ...
     def check(self) -> None: ...
+    def idle(self) -> None: ...
 
 
 class Batcher:
     """Gives the threads of a process one recorder; `timeout` is in seconds, and bounds every call."""
 
-    def __init__(self, recorder: Recorder, timeout: float = 3.0) -> None:
+    def __init__(self, recorder: Recorder, timeout: float = 5.0) -> None:
         self._recorder = recorder
         self._timeout = timeout
         self._arrived = threading.Condition()
@@ -70,7 +88,7 @@ class Batcher:
     def _run(self) -> None:
         while True:
             with self._arrived:
-                self._arrived.wait_for(lambda: self._hits or self._checks)
+                self._arrived.wait_for(lambda: self._hits or self._checks, IDLE)
                 hits = [future for future in self._hits if future.set_running_or_notify_cancel()]
                 checks = [future for future in self._checks if future.set_running_or_notify_cancel()]
                 # Emptied and not replaced: _ask holds on to the lists
@@ -80,8 +98,11 @@ class Batcher:
                 self._record(hits)
             if checks:
                 self._check(checks)
+            if not hits and not checks:
+                self._recorder.idle()
 
     def _record(self, hits: list[Future[Figures]]) -> None:
+        metrics.BATCH_SIZE.observe(len(hits))
         try:
             last = self._recorder.record(len(hits))
         except Exception as error:
@@ -89,7 +110,7 @@ class Batcher:
                 future.set_exception(error)
             return
         for after, future in zip(range(len(hits) - 1, -1, -1), hits, strict=True):
-            future.set_result(Figures(last.total - after, last.last_day - after))
+            future.set_result(last.before(after))
 
     def _check(self, checks: list[Future[None]]) -> None:
         try:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where hits are kept, and why the figures are right.
 
-**On record.** One statement adds a batch to two rows that only this instance writes: its count of the
+**On record.** One statement adds a batch to two rows that only this worker of an instance writes: its count of the
 minute (`hits`) and its count of all time (`instances`). Both are committed, or neither. No instance waits
 for another's row, and the statement's cost depends on how many instances there are, not on how many hits.
 
@@ -24,6 +24,14 @@ So a total includes the hit that it is shown with, and every hit that was answer
 for. The totals of simultaneous hits differ, too, unless Redis is away or being told every row just then:
 two instances may then show the same total, which counts both.
 
+**While PostgreSQL is away** batches go to the spool, a list in Redis, and are moved when it returns, by whoever
+sees that they wait. A batch is named by its `life` and a number that grows within it. The row in `instances` holds the
+life that wrote last and the number of its last batch, and takes no batch of another life or of a number that is not
+above it; before it passes to another life, its number goes to `lives`. So a batch is on record at most once, however
+often it is sent: when an answer got lost (whether it was committed is not known, so the batch is spooled under the name
+it has), and when the app dies between moving a batch and removing it from the spool. A ledger begins another life after
+it has spooled, so that what it then records does not hide older batches that still wait.
+
 **Last day.** The total minus what is older than 1440 minutes. That is a sum over minutes that are over, so
 it is read once a minute and not once a hit.
 """
@@ -32,9 +40,15 @@ from __future__ import annotations
 
 import logging
 import select
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime
-from time import monotonic
+from itertools import groupby
+from time import monotonic, time
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import redis
@@ -42,9 +56,13 @@ from psycopg.rows import TupleRow
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from hits import metrics
 from hits.batcher import Figures, NotRecordedError
+from hits.pause import Pause
+from hits.recent import Recent, Samples
 from hits.schema import migrate
 from hits.settings import Settings
+from hits.spool import Batch, NotSpooledError, Spool
 
 log = logging.getLogger(__name__)
 
@@ -52,19 +70,20 @@ log = logging.getLogger(__name__)
 STATEMENT_TIMEOUT = 2
 CONNECT_TIMEOUT = 2
 REDIS_TIMEOUT = 0.4
-# How long a server that could not be reached is left alone, so that not every request waits for it
-PAUSE = 1.0
+SPOOL_TIMEOUT = 1.0
+# How long the first request after a loss waits for a connect, which goes on in the background
+PATIENCE = 1.5
 
 RECORD = """
 WITH clock AS (
     SELECT date_trunc('minute', now()) AS minute
-), of_minute AS (
-    INSERT INTO hits (instance, minute, hits) SELECT %(instance)s, minute, %(count)s FROM clock
-    ON CONFLICT (instance, minute) DO UPDATE SET hits = hits.hits + excluded.hits
 ), mine AS (
-    INSERT INTO instances (instance, hits, told) VALUES (%(instance)s, %(count)s, %(told)s)
-    ON CONFLICT (instance) DO UPDATE SET hits = instances.hits + excluded.hits, told = excluded.told
+    UPDATE instances SET hits = hits + %(count)s, told = %(told)s, batch = %(batch)s
+    WHERE instance = %(instance)s AND life = %(life)s AND batch < %(batch)s
     RETURNING hits
+), of_minute AS (
+    INSERT INTO hits (instance, minute, hits) SELECT %(instance)s, minute, %(count)s FROM clock, mine
+    ON CONFLICT (instance, minute) DO UPDATE SET hits = hits.hits + excluded.hits
 ), others AS (
     SELECT coalesce(sum(hits), 0)::bigint AS hits, coalesce(bool_and(told), true) AS told
     FROM instances WHERE instance <> %(instance)s
@@ -78,7 +97,32 @@ SELECT mine.hits, mine.hits + others.hits, others.told, clock.minute,
 FROM mine, others, clock
 """
 
-# ARGV: 1 if the pairs are every row of `instances`, else 0; then pairs of instance and count
+# Counts now, and of the minute that is under way and the one before; and how many seconds this one is old
+RECENT = """
+SELECT instance, hits, coalesce(of_this, 0)::bigint, coalesce(of_last, 0)::bigint,
+    extract(epoch FROM now() - date_trunc('minute', now()))::float8
+FROM instances LEFT JOIN (
+    SELECT instance,
+        sum(hits) FILTER (WHERE minute >= date_trunc('minute', now())) AS of_this,
+        sum(hits) FILTER (WHERE minute < date_trunc('minute', now())) AS of_last
+    FROM hits WHERE minute >= date_trunc('minute', now()) - interval '1 minute' GROUP BY instance
+) AS minutes USING (instance)
+"""
+
+MOVE = """
+WITH mine AS (
+    UPDATE instances SET hits = hits + %(hits)s, told = false, batch = %(batch)s WHERE instance = %(writer)s
+)
+INSERT INTO hits (instance, minute, hits)
+SELECT %(writer)s, to_timestamp(minute), hits
+FROM unnest(%(minutes)s::bigint[], %(by_minute)s::bigint[]) AS more (minute, hits)
+ON CONFLICT (instance, minute) DO UPDATE SET hits = hits.hits + excluded.hits
+"""
+# Any number that nothing else in the database locks
+MOVE_LOCK = 0x68697474
+
+# KEYS: the figures, the spool. ARGV: 1 if the pairs are every row of `instances`, else 0; then pairs of instance and
+# count
 TELL = """
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
 if redis.call('HGET', KEYS[1], 'run') ~= run then
@@ -95,76 +139,224 @@ for i = 2, #ARGV, 2 do
         redis.call('HINCRBY', KEYS[1], 'total', more)
     end
 end
-return tonumber(redis.call('HGET', KEYS[1], 'total'))
+return {tonumber(redis.call('HGET', KEYS[1], 'total')), redis.call('LLEN', KEYS[2])}
 """
 
 
 class Ledger:
     """The record in PostgreSQL and its copy in Redis, for one thread. Connects when it has to."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, slot: int = 0) -> None:
         self._settings = settings
+        # No name of an instance holds a slash
+        self._writer = f"{settings.instance}/{slot + 1}" if slot else settings.instance
         self._db: psycopg.Connection[TupleRow] | None = None
-        self._db_failed = -PAUSE
-        self._redis = redis.Redis.from_url(
-            settings.redis_url,
-            socket_timeout=REDIS_TIMEOUT,
-            socket_connect_timeout=REDIS_TIMEOUT,
-            retry=Retry(NoBackoff(), 1),
-        )
-        self._redis_failed = -PAUSE
+        self._db_pause = Pause()
+        self._connector = ThreadPoolExecutor(1, "connector")
+        self._connecting: Future[tuple[psycopg.Connection[TupleRow], str, bool]] | None = None
+        self._redis = _client(settings, REDIS_TIMEOUT)
+        self._redis_pause = Pause()
         self._tell = self._redis.register_script(TELL)
         self._key = ""
+        # The last resort of a hit: worth a longer wait, and a try when figures just had to do without Redis
+        self._spool_redis = _client(settings, SPOOL_TIMEOUT)
+        self._spool_pause = Pause()
+        self._spool = Spool(self._spool_redis, settings.database_url)
+        self._life = uuid4().hex
+        self._batch = 0
+        self._spooled = False
         # Whether Redis knows every hit of this instance up to the last batch
         self._told = False
         self._minute: datetime | None = None
-        self._older = 0
+        self._older: int | None = None
+        self._samples = Samples()
 
     def record(self, count: int) -> Figures:
-        """Put `count` hits on record. Return the figures as of the last one; raise NotRecordedError."""
+        """Put `count` hits on record, or else in the spool. Return the figures as of the last one.
+
+        Raise NotRecordedError if they are in neither, or may not be.
+        """
+        self._batch += 1
+        try:
+            return self._record(count)
+        except NotRecordedError as error:
+            batch = Batch(self._writer, self._life, self._batch, int(time()) // 60 * 60, count)
+            total = self._push(batch, error)
+            # PostgreSQL may have had its reasons for this batch only, and others may read what this one waits for
+            self._spooled = True
+            day = None if total is None or self._older is None else total - self._older
+            return Figures(total, day, lag=f"{error}, and hits wait in Redis until they can be recorded")
+
+    def _record(self, count: int) -> Figures:
         # First, because it sets what the statement is given
         self._connected()
+        if self._spooled:
+            self._life, self._spooled = uuid4().hex, False
         values = {
-            "instance": self._settings.instance,
+            "instance": self._writer,
+            "life": self._life,
+            "batch": self._batch,
             "count": count,
             "told": self._told,
             "minute": self._minute,
         }
-        mine, total, others_told, minute, older = self._query(RECORD, values)[0]
+        rows = self._query(RECORD, values)
+        if not rows:
+            # The row was in another life: a former one, or one whose batches another instance moved
+            with self._transaction() as db:
+                _claim(db, self._writer, self._life)
+                rows = db.execute(RECORD.encode(), values).fetchall()
+        mine, total, others_told, minute, older = rows[0]
         if older is not None:
             self._minute, self._older = minute, older
-        numbered = self._number(mine, others_told)
+        numbered, waiting = self._number(mine, others_told)
         if numbered is None and self._told:
             # Before anyone is answered: from here on Redis lacks hits that people have seen counted
-            self._query("UPDATE instances SET told = false WHERE instance = %s", [self._settings.instance])
+            self._query("UPDATE instances SET told = false WHERE instance = %s", [self._writer])
         self._told = numbered is not None
         total = total if numbered is None else numbered
-        return Figures(total, total - self._older)
+        assert self._older is not None
+        lag = "hits that waited for PostgreSQL are being moved to it" if waiting else ""
+        return Figures(total, total - self._older, self._recent(), lag)
+
+    def _push(self, batch: Batch | None, reason: NotRecordedError) -> int | None:
+        """Spool a batch, or find out if one could be. Raise NotRecordedError if not, with both servers' reasons."""
+        if self._spool_pause.lasts:
+            raise NotRecordedError(f"{reason}, and Redis cannot be reached")
+        try:
+            total = self._spool.push(batch, self._key or "hits:unknown")
+        except NotSpooledError as error:
+            raise NotRecordedError(f"{reason}, and {error}") from None
+        except redis.RedisError as error:
+            self._redis_failed(error, self._spool_pause)
+            raise NotRecordedError(f"{reason}, and Redis cannot be reached") from None
+        self._spool_pause.succeeded()
+        return total
+
+    def idle(self) -> None:
+        """Move what waits in the spool; for when there are no hits that would see to it."""
+        try:
+            if not self._spool_pause.lasts and self._spool.length():
+                self._connected()
+                self._move()
+        except redis.RedisError as error:
+            self._redis_failed(error, self._spool_pause)
+        except NotRecordedError:
+            pass
+
+    def _move(self) -> None:
+        """Move the batches that have waited longest to PostgreSQL. Raise redis.RedisError and NotRecordedError."""
+        batches = self._spool.oldest()
+        with self._transaction() as db:
+            [[free]] = db.execute("SELECT pg_try_advisory_xact_lock(%s)", [MOVE_LOCK]).fetchall()
+            if not free:
+                # Another instance is at it
+                return
+            for (writer, life), group in groupby(batches, lambda batch: (batch.writer, batch.life)):
+                last = _claim(db, writer, life)
+                by_minute = Counter[int]()
+                for batch in group:
+                    # Twice in the spool, or on record already
+                    if batch.number > last:
+                        last = batch.number
+                        by_minute[batch.minute] += batch.hits
+                # Also if all were on record: they were shown as counted, but Redis may not have been told of them
+                minutes = {"minutes": list(by_minute), "by_minute": list(by_minute.values())}
+                values = {"writer": writer, "batch": last, "hits": by_minute.total(), **minutes}
+                db.execute(MOVE.encode(), values)
+        # Dying here is no harm: what is moved again adds nothing
+        self._spool.remove(batches)
 
     def check(self) -> None:
-        """Make sure that PostgreSQL would take a hit. Raise NotRecordedError with the reason if not."""
-        if self._query("SELECT current_setting('transaction_read_only')")[0][0] == "on":
-            # It may have become a standby; the connection after this one may find the primary
-            self._forget_db()
-            raise NotRecordedError("PostgreSQL is read-only")
-
-    def _number(self, mine: int, others_told: bool) -> int | None:
-        """Return the total as Redis counts it once told of `mine`; None if Redis cannot be asked."""
-        if monotonic() - self._redis_failed < PAUSE:
-            return None
+        """Make sure that PostgreSQL, or else the spool, would take a hit. Raise NotRecordedError with the reasons."""
         try:
-            answer = self._tell_redis([(self._settings.instance, mine)]) if others_told else None
+            if self._query("SELECT current_setting('transaction_read_only')")[0][0] == "on":
+                # It may have become a standby; the connection after this one may find the primary
+                self._forget_db()
+                raise NotRecordedError("PostgreSQL is read-only")
+        except NotRecordedError as error:
+            self._push(None, error)
+
+    def _recent(self) -> Recent:
+        """Return each instance's hits of the last minute, right within a second."""
+        now = monotonic()
+        try:
+            if self._samples.broken(now):
+                counts, begun, before = Counter[str](), Counter[str](), Counter[str]()
+                rows = self._query(RECENT)
+                for writer, hits, of_this, of_last, _ in rows:
+                    counts[_instance(writer)] += hits
+                    begun[_instance(writer)] += hits - of_this
+                    before[_instance(writer)] += hits - of_this - of_last
+                age = rows[0][-1]
+                self._samples.begin({now - age - 60: before, now - age: begun})
+                self._samples.add(now, counts)
+            elif self._samples.due(now):
+                counts = Counter()
+                for writer, hits in self._query("SELECT instance, hits FROM instances"):
+                    counts[_instance(writer)] += hits
+                self._samples.add(now, counts)
+        except NotRecordedError:
+            # The hits of this batch are on record all the same
+            pass
+        return self._samples.recent()
+
+    def _number(self, mine: int, others_told: bool) -> tuple[int | None, int]:
+        """Return the total as Redis counts it once told of `mine`, and how many batches wait in the spool.
+
+        The total is None if Redis cannot be asked.
+        """
+        if self._redis_pause.lasts:
+            return None, 0
+        try:
+            answer = self._tell_redis([(self._writer, mine)]) if others_told else None
             if answer is None:
-                answer = self._tell_redis(self._query("SELECT instance, hits FROM instances"), every=True)
+                answer = self._tell_all()
+            if answer[1]:
+                self._move()
+                answer = self._tell_all()
         except redis.RedisError as error:
-            self._redis_failed = monotonic()
-            log.warning("Redis is not used for now: %s", type(error).__name__)
-            return None
+            self._redis_failed(error, self._redis_pause)
+            return None, 0
+        self._redis_pause.succeeded()
         return answer
 
-    def _tell_redis(self, rows: list[Any], *, every: bool = False) -> int | None:
-        answer = self._tell([self._key], [int(every), *(value for row in rows for value in row)])
-        return None if answer is None else int(answer)
+    def _tell_redis(self, rows: list[Any], *, every: bool = False) -> tuple[int, int] | None:
+        keys = [self._key, self._spool.key]
+        answer = self._tell(keys, [int(every), *(value for row in rows for value in row)])
+        if answer is None:
+            return None
+        total, waiting = answer
+        metrics.SPOOL_LENGTH.set(int(waiting))
+        return int(total), int(waiting)
+
+    def _tell_all(self) -> tuple[int, int]:
+        rows = self._query("SELECT instance, hits FROM instances")
+        answer = self._tell_redis(rows, every=True)
+        assert answer is not None
+        # Whose instance is gone would never say so itself. No row is waited for: the next time will do
+        self._query(
+            "UPDATE instances SET told = true FROM unnest(%s::text[], %s::bigint[]) AS known (instance, hits) "
+            "WHERE instances.instance = known.instance AND instances.hits = known.hits AND instances.instance IN "
+            "(SELECT instance FROM instances WHERE NOT told FOR UPDATE SKIP LOCKED)",
+            [[name for name, _ in rows], [hits for _, hits in rows]],
+        )
+        return answer
+
+    def _redis_failed(self, error: redis.RedisError, pause: Pause) -> None:
+        pause.failed()
+        metrics.DATABASE_ERRORS.labels("redis").inc()
+        log.warning("Redis is not used for now: %s", type(error).__name__)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[psycopg.Connection[TupleRow]]:
+        """Give the connection, and commit at the end. Raise NotRecordedError for what PostgreSQL raises."""
+        db = self._connected()
+        try:
+            with db.transaction():
+                yield db
+        except psycopg.Error as error:
+            raise self._db_failed(error) from None
 
     def _query(self, statement: str, values: dict[str, Any] | list[Any] | None = None) -> list[Any]:
         db = self._connected()
@@ -172,10 +364,14 @@ class Ledger:
             cursor = db.execute(statement.encode(), values)
             return cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
-            log.warning("PostgreSQL: %s", _first_line(error))
-            # An interrupted statement leaves the connection as it was, but others may not
-            self._forget_db()
-            raise NotRecordedError(_reason(error)) from None
+            raise self._db_failed(error) from None
+
+    def _db_failed(self, error: psycopg.Error) -> NotRecordedError:
+        metrics.DATABASE_ERRORS.labels("postgresql").inc()
+        log.warning("PostgreSQL: %s", _first_line(error))
+        # An interrupted statement leaves the connection as it was, but others may not
+        self._forget_db()
+        return NotRecordedError(_reason(error))
 
     def _connected(self) -> psycopg.Connection[TupleRow]:
         if self._db and _has_news(self._db):
@@ -185,18 +381,30 @@ class Ledger:
                 self._forget_db()
         if self._db:
             return self._db
-        if monotonic() - self._db_failed < PAUSE:
-            raise NotRecordedError("PostgreSQL cannot be reached")
+        patience = 0.0
+        if not self._connecting:
+            if self._db_pause.lasts:
+                raise NotRecordedError("PostgreSQL cannot be reached")
+            self._connecting = self._connector.submit(self._connect)
+            patience = PATIENCE
         try:
-            return self._connect()
+            self._db, self._key, self._told = self._connecting.result(patience)
+        except TimeoutError:
+            raise NotRecordedError("PostgreSQL cannot be reached") from None
         except psycopg.Error as error:
-            self._forget_db()
-            self._db_failed = monotonic()
+            self._connecting = None
+            self._db_pause.failed()
+            metrics.DATABASE_ERRORS.labels("postgresql").inc()
             log.warning("No connection to PostgreSQL: %s", _first_line(error))
             raise NotRecordedError("PostgreSQL cannot be reached") from None
+        self._connecting = None
+        self._db_pause.succeeded()
+        self._minute = None
+        return self._db
 
-    def _connect(self) -> psycopg.Connection[TupleRow]:
-        self._db = db = psycopg.connect(
+    def _connect(self) -> tuple[psycopg.Connection[TupleRow], str, bool]:
+        """Return a connection, the key of its database's figures in Redis, and if Redis was told all of this row."""
+        db = psycopg.connect(
             self._settings.database_url,
             autocommit=True,
             application_name=f"hits {self._settings.instance}",
@@ -208,13 +416,21 @@ class Ledger:
             keepalives_interval=1,
             keepalives_count=2,
         )
-        # A database that was made anew has another key, so that its hits do not meet old counts
-        self._key = f"hits:{migrate(db)}"
-        mine = [self._settings.instance]
-        told = db.execute("SELECT told FROM instances WHERE instance = %s", mine).fetchone()
-        self._told = told is None or told[0]
-        self._minute = None
-        return db
+        try:
+            # A database that was made anew has another key, so that its hits do not meet old counts
+            key = f"hits:{migrate(db)}"
+            told = db.execute("SELECT told FROM instances WHERE instance = %s", [self._writer]).fetchone()
+        except psycopg.Error:
+            db.close()
+            raise
+        return db, key, told is None or bool(told[0])
+
+    def close(self) -> None:
+        """End its connections and its thread."""
+        self._connector.shutdown()
+        self._forget_db()
+        self._redis.close()
+        self._spool_redis.close()
 
     def _forget_db(self) -> None:
         if self._db:
@@ -227,6 +443,37 @@ def _has_news(db: psycopg.Connection[TupleRow]) -> bool:
     poll = select.poll()
     poll.register(db.fileno(), select.POLLIN)
     return bool(poll.poll(0))
+
+
+def _client(settings: Settings, timeout: float) -> redis.Redis:
+    return redis.Redis.from_url(
+        settings.redis_url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 1)
+    )
+
+
+def _claim(db: psycopg.Connection[TupleRow], writer: str, life: str) -> int:
+    """Lock the writer's row, which is in `life` from here on, and return that life's last batch; in a transaction."""
+    db.execute("INSERT INTO instances (instance, hits, told) VALUES (%s, 0, true) ON CONFLICT DO NOTHING", [writer])
+    [[former, last]] = db.execute(
+        "SELECT life, batch FROM instances WHERE instance = %s FOR UPDATE", [writer]
+    ).fetchall()
+    if former == life:
+        return int(last)
+    if former is not None:
+        db.execute(
+            "INSERT INTO lives (life, batch) VALUES (%s, %s) ON CONFLICT (life) DO UPDATE SET batch = excluded.batch",
+            [former, last],
+        )
+    [[last]] = db.execute(
+        "UPDATE instances SET life = %(life)s, batch = coalesce((SELECT batch FROM lives WHERE life = %(life)s), 0) "
+        "WHERE instance = %(writer)s RETURNING batch",
+        {"writer": writer, "life": life},
+    ).fetchall()
+    return int(last)
+
+
+def _instance(writer: str) -> str:
+    return writer.partition("/")[0]
 
 
 def _first_line(error: Exception) -> str:

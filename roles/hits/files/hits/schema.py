@@ -24,6 +24,14 @@ MIGRATIONS = (
         told boolean NOT NULL
     );
     """,
+    # The last batch of the life that an instance's row is in, and of its former lives
+    """
+    ALTER TABLE instances ADD COLUMN life text, ADD COLUMN batch bigint NOT NULL DEFAULT 0;
+    CREATE TABLE lives (
+        life text PRIMARY KEY,
+        batch bigint NOT NULL
+    );
+    """,
 )
 
 # Any number that nothing else in the database locks

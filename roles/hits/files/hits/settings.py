@@ -28,6 +28,7 @@ class Settings:
     redis_url: str = field(repr=False)
     instance: str
     port: int = 8000
+    workers: int = 1
     threads: int = 16
 
     @classmethod
@@ -38,6 +39,7 @@ class Settings:
             redis_url=_redis_url(environ),
             instance=_instance(environ),
             port=_number(environ, "PORT", cls.port, 65535),
+            workers=_number(environ, "WORKERS", cls.workers, 64),
             threads=_number(environ, "THREADS", cls.threads, 256),
         )
 

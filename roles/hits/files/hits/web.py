@@ -13,17 +13,20 @@ from pathlib import Path
 from time import monotonic
 from typing import Protocol
 
-from flask import Flask, Response, g, jsonify, make_response, render_template, request
+from flask import Flask, Response, abort, g, jsonify, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from hits import metrics
 from hits.batcher import Figures, NotRecordedError
 
 # Seconds after which a browser may try again
 RETRY_AFTER = 2
 # The load balancer and the engine ask these all the time
-UNLOGGED_PATHS = frozenset({"/healthz", "/readyz"})
+UNLOGGED_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+# A client may send any word as its method, and each would be a metric of its own
+METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
 
 class Counter(Protocol):
@@ -62,11 +65,18 @@ def create_app(instance: str, counter: Counter) -> Flask:
 
     @app.get("/api/hits")
     def api_hits() -> ResponseReturnValue:
-        """Count a hit as the page does and return the same as JSON: instance, last_day, total."""
+        """Count a hit as the page does and return the same as JSON."""
         if request.method == "HEAD":
             return head("application/json")
         figures = counter.hit()
-        return jsonify(instance=instance, last_day=figures.last_day, total=figures.total)
+        recent = {"seconds": figures.recent.seconds, "hits": figures.recent.hits}
+        return jsonify(
+            instance=instance,
+            last_day=figures.last_day,
+            total=figures.total,
+            recent=recent,
+            lag=figures.lag or None,
+        )
 
     @app.get("/healthz")
     def healthz() -> ResponseReturnValue:
@@ -81,6 +91,13 @@ def create_app(instance: str, counter: Counter) -> Flask:
         except NotRecordedError as error:
             return jsonify(status="unavailable", instance=instance, reason=str(error)), 503
         return jsonify(status="ok", instance=instance)
+
+    @app.get("/metrics")
+    def metrics_page() -> ResponseReturnValue:
+        """Tell Prometheus, which asks the instance itself: what comes through the proxy is not answered."""
+        if "X-Forwarded-For" in request.headers:
+            abort(404)
+        return Response(metrics.exposition(), content_type=metrics.CONTENT_TYPE)
 
     def failure(status: int, title: str, text: str) -> Response:
         if request.path.startswith("/api/"):
@@ -116,6 +133,11 @@ def create_app(instance: str, counter: Counter) -> Flask:
     @app.after_request
     def finish(response: Response) -> Response:
         response.headers.update(security)
+        seconds = monotonic() - g.started
+        route = request.url_rule.rule if request.url_rule else "other"
+        method = request.method if request.method in METHODS else "other"
+        metrics.REQUESTS.labels(route, method, response.status_code).inc()
+        metrics.REQUEST_SECONDS.labels(route).observe(seconds)
         if request.path not in UNLOGGED_PATHS or response.status_code >= 400:
             entry = {
                 "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -124,7 +146,7 @@ def create_app(instance: str, counter: Counter) -> Flask:
                 "method": request.method,
                 "path": request.path[:200],
                 "status": response.status_code,
-                "ms": round((monotonic() - g.started) * 1000, 1),
+                "ms": round(seconds * 1000, 1),
             }
             # One write, so that lines of several threads never mix
             sys.stdout.write(json.dumps(entry) + "\n")
