@@ -8,11 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from ansible.plugins.loader import init_plugin_loader
 from haproxy_program import find_haproxy
 
 REPO = Path(__file__).resolve().parent.parent
 
 sys.path[:0] = [str(REPO), str(REPO / ".build" / "collections"), str(REPO / "roles" / "hits" / "files")]
+# Before the first import from the collection, so that it is found as Ansible finds it
+init_plugin_loader([])
 
 
 @pytest.fixture(scope="session")

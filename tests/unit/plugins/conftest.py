@@ -8,14 +8,10 @@ import contextlib
 import typing as t
 
 import pytest
-from ansible.plugins.loader import init_plugin_loader
 from fake_api import TOKEN, FakeApi
 from haproxy_servers import App, FakeSocket, RealHaproxy
 
 VARIABLES = ("DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN", "DO_API_TOKEN", "DIGITALOCEAN_API_URL")
-
-# Before the first import from the collection, so that it is found as Ansible finds it
-init_plugin_loader([])
 
 
 @pytest.fixture(autouse=True)
