@@ -218,6 +218,10 @@ class _Checker:
 
     def frontend(self, path: t.Callable[[str], str], section: Section, backends: dict[str, str]) -> list[str]:
         mode = self.section(path, section, LINES_OF_FRONTEND, TEXTS_OF_FRONTEND)
+        for line in _lines(section.get("http_request")):
+            if str(line).split()[:1] == ["allow"]:
+                right = "a line that does not end the rules, for those of X-Forwarded-For come after: 'deny unless …'"
+                self.wrong(path("http_request"), line, right)
         self.networks(path("allow"), section.get("allow") or [])
         self.networks(path("deny"), section.get("deny") or [])
         if section.get("rate_limit"):

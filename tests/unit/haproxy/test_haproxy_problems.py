@@ -159,6 +159,10 @@ def test_defaults_with_a_server_are_right() -> None:
         ),
         # Lines
         (
+            {"haproxy_http_request": "allow if { path /open }"},
+            "haproxy_http_request is 'allow if { path /open }'; it must be a line that does not end the rules",
+        ),
+        (
             {"haproxy_http_request": "deny\nuser root"},
             "haproxy_http_request is 'deny\\nuser root'; it must be one line",
         ),
