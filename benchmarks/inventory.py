@@ -181,7 +181,8 @@ def measure(contender: Contender, environment: dict[str, str], patience: float) 
         raise TimeoutError from None
     seconds = time.monotonic() - start
     if done.returncode:
-        sys.exit(f"error: {contender.label}: {done.stderr.strip() or done.stdout.strip()}")
+        said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()
+        sys.exit(f"error: {contender.label} does not run here: {said[-1]}")
     return seconds, done.stdout
 
 
