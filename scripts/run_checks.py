@@ -62,14 +62,17 @@ def count(output: str) -> tuple[int, int]:
     return passed, failed
 
 
+def log_of(name: str) -> Path:
+    return LOGS / f"{name.replace(',', '').replace(' ', '-')}.log"
+
+
 def run(check: Check) -> tuple[int, int, float]:
     """Run one check with its output on the screen and in a log; return (passed, failed, seconds)."""
     print(f"\n== {check.name}: {' '.join(check.command)}", flush=True)
     start = time.monotonic()
     output = []
-    log = LOGS / f"{check.name.replace(',', '').replace(' ', '-')}.log"
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
-    with log.open("w") as file:
+    with log_of(check.name).open("w") as file:
         process = subprocess.Popen(
             check.command,
             cwd=REPO,
@@ -93,6 +96,11 @@ def run(check: Check) -> tuple[int, int, float]:
     return passed, failed, time.monotonic() - start
 
 
+def last_lines(name: str, number: int = 40) -> list[str]:
+    """What the log of a check ends with: where someone sees only the end of the output, too, it says why."""
+    return log_of(name).read_text().splitlines()[-number:]
+
+
 def main() -> int:
     """Run the checks and print the table; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -100,6 +108,10 @@ def main() -> int:
     quick = parser.parse_args().quick
     LOGS.mkdir(parents=True, exist_ok=True)
     results = {check.name: run(check) for check in CHECKS if not (quick and check.droplets)}
+
+    for name, (_, failed, _) in results.items():
+        if failed:
+            print(f"\n== {name} failed; {log_of(name)} ends with:", *last_lines(name), sep="\n")
 
     print(f"\n{'check':<20}{'passed':>8}{'failed':>8}{'seconds':>9}")
     for name, (passed, failed, seconds) in results.items():

@@ -110,6 +110,14 @@ class Server:
         return int(self.known["srv_iweight"])
 
     @property
+    def host(self) -> str:
+        return self.known.get("srv_addr", "-")
+
+    @property
+    def port(self) -> int:
+        return int(self.known.get("srv_port", 0))
+
+    @property
     def sessions(self) -> int:
         """Sessions that the server has, and those that wait in its own queue."""
         return int(self.stats.get("scur", 0)) + int(self.stats.get("qcur", 0))
@@ -241,6 +249,14 @@ class Client:
     def set_weight(self, server: str, weight: str) -> None:
         """weight is 0 to 256, or a percentage of the initial one such as 50%."""
         self._do(f"set server {server} weight {weight}")
+
+    def set_port(self, server: Server, port: int) -> None:
+        """New clients go there; checks do, too, but where the configuration gives them a port of their own."""
+        command = f"set server {server.backend}/{server.name} addr {server.host} port {port}"
+        answer = self._ask(command).strip()
+        self._check_refused(command, answer)
+        if "changed from" not in answer and "no need to change" not in answer:
+            raise HaproxyError(f"HAProxy refused {command!r}: {answer}")
 
     def shutdown_sessions(self, server: str) -> None:
         self._do(f"shutdown sessions server {server}")

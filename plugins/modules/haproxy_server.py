@@ -7,17 +7,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: haproxy_server
-short_description: Drain servers of a running HAProxy, take them out, bring them back, weigh them
+short_description: Drain servers of a running HAProxy, take them out, bring them back, weigh them, move them
 version_added: 0.1.0
 author:
   - alphacoder (@alphacoder)
 description:
-  - Sets the admin state and the weight of servers over HAProxy's runtime API, with no reload.
+  - Sets the admin state, the weight and the port of servers over HAProxy's runtime API, with no reload.
   - With O(wait), which is the default, the task ends when the servers are up (O(state=ready)), or have no session
     left (O(state=drain) and O(state=maint)).
   - All or nothing. If a server is unknown none is changed, and if HAProxy refuses a change halfway, those before it
     are taken back.
-  - C(changed) depends on admin state and weight alone, never on sessions or checks.
+  - C(changed) depends on admin state, weight and port alone, never on sessions or checks.
 notes:
   - What is set here holds until HAProxy is reloaded. Over a reload it is kept only if the configuration loads a
     server state file that was written just before (C(load-server-state-from-file)).
@@ -63,6 +63,13 @@ options:
         only V(0%) and V(100%).
       - If not set, the weight stays as it is.
     type: str
+  port:
+    description:
+      - The port that new clients are sent to, on the address that the server has. Its checks go there, too, unless the
+        configuration gives them a port of their own. Sessions that it has go on where they are.
+      - HAProxy does not check the new port first. See to it that the app answers there.
+      - If not set, the port stays as it is.
+    type: int
   wait:
     description:
       - Whether to wait until the servers are up (O(state=ready)), or have no session left (O(state=drain) and
@@ -115,6 +122,12 @@ EXAMPLES = r"""
     backend: app
     servers: [app-3]
     weight: 10%
+
+- name: Send new clients to the release that was started beside the former one
+  alphacoder.scaleout.haproxy_server:
+    backend: app
+    servers: [app-1]
+    port: 8001
 
 - name: From a play over the app servers, one at a time
   hosts: app
@@ -300,6 +313,7 @@ class Setting(t.NamedTuple):
 
     state: str
     weight: int
+    port: int
 
 
 def check_params(params: Params) -> None:
@@ -310,6 +324,8 @@ def check_params(params: Params) -> None:
         found = _WEIGHT.fullmatch(weight)
         if not found or (not found[2] and int(found[1]) > MAX_WEIGHT):
             raise HaproxyError(f"weight is {weight!r}, but it takes 0 to {MAX_WEIGHT}, or a percentage such as 50%.")
+    if params["port"] is not None and not 0 < params["port"] < 65536:
+        raise HaproxyError(f"port is {params['port']}, but it takes 1 to 65535.")
     if params["wait_timeout"] < 0:
         raise HaproxyError(f"wait_timeout is {params['wait_timeout']}, but it takes 0 or more seconds.")
     if params["shutdown_sessions"] and not (params["wait"] and params["state"] in ("drain", "maint")):
@@ -334,11 +350,13 @@ def read(client: Client, backend: str, names: list[str]) -> list[Server]:
 
 
 def setting_of(server: Server) -> Setting:
-    return Setting(server.state, server.weight)
+    return Setting(server.state, server.weight, server.port)
 
 
 def desired(server: Server, params: Params) -> Setting:
-    return Setting(params["state"] or server.state, weight_of(params["weight"], server))
+    return Setting(
+        params["state"] or server.state, weight_of(params["weight"], server), params["port"] or server.port
+    )
 
 
 def weight_of(weight: str | None, server: Server) -> int:
@@ -352,7 +370,9 @@ def weight_of(weight: str | None, server: Server) -> int:
 
 def put(client: Client, server: Server, now: Setting, then: Setting, weight: str | None = None) -> None:
     name = f"{server.backend}/{server.name}"
-    # Weight first: a server that becomes ready must not serve a moment with the old one
+    # State last: a server that becomes ready must not serve a moment with the old weight, or at the old port
+    if now.port != then.port:
+        client.set_port(server, then.port)
     if now.weight != then.weight:
         client.set_weight(name, weight or str(then.weight))
     if now.state != then.state:
@@ -481,11 +501,22 @@ def ran_out(params: Params, lacks: list[str], cut: bool) -> str:
     return text if cut else f"{text} To end what is left, set shutdown_sessions."
 
 
+def foreseen(server: Server, params: Params) -> Result:
+    """The facts that the run would change."""
+    then = desired(server, params)
+    moved = {"address": f"{server.host}:{then.port}"} if then.port != server.port else {}
+    return {"state": then.state, "weight": then.weight, **moved}
+
+
 def diff(servers: list[Server], params: Params) -> Result:
-    return {
-        "before": {f"{one.backend}/{one.name}": dict(setting_of(one)._asdict()) for one in servers},
-        "after": {f"{one.backend}/{one.name}": dict(desired(one, params)._asdict()) for one in servers},
-    }
+    shown = Setting._fields if params["port"] else ("state", "weight")
+
+    def lines(settings: t.Callable[[Server], Setting]) -> Result:
+        return {
+            f"{one.backend}/{one.name}": {name: getattr(settings(one), name) for name in shown} for one in servers
+        }
+
+    return {"before": lines(setting_of), "after": lines(lambda one: desired(one, params))}
 
 
 def run(module: AnsibleModule, result: Result) -> None:
@@ -499,7 +530,7 @@ def run(module: AnsibleModule, result: Result) -> None:
         result["diff"] = diff(servers, params)
     if module.check_mode:
         result["changed"] = any(setting_of(server) != desired(server, params) for server in servers)
-        result["servers"] = [{**server.facts(), **desired(server, params)._asdict()} for server in servers]
+        result["servers"] = [{**server.facts(), **foreseen(server, params)} for server in servers]
         return
     apply(client, servers, params, result)
     if params["state"] and params["wait"]:
@@ -520,12 +551,13 @@ def main() -> None:
             "servers": {"type": "list", "elements": "str", "required": True},
             "state": {"type": "str", "choices": ["ready", "drain", "maint"]},
             "weight": {"type": "str"},
+            "port": {"type": "int"},
             "wait": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 120},
             "shutdown_sessions": {"type": "bool", "default": False},
             "socket": {"type": "str", "default": DEFAULT_SOCKET},
         },
-        required_one_of=[("state", "weight")],
+        required_one_of=[("state", "weight", "port")],
         supports_check_mode=True,
     )
     result: Result = {
