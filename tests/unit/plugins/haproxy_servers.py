@@ -62,6 +62,7 @@ class App:
 
     def __init__(self) -> None:
         self.status = 200
+        self.pages = 0
         self.release = threading.Event()
         app = self
 
@@ -69,6 +70,7 @@ class App:
             def do_GET(self) -> None:
                 if self.path == "/hold":
                     app.release.wait(30)
+                app.pages += self.path == "/page"
                 self.send_response(app.status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -142,6 +144,14 @@ class RealHaproxy:
 
     def sessions(self) -> list[str]:
         return self.field(4)
+
+    def page(self) -> None:
+        """One request of a new client."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(self.here / "web"))
+            client.sendall(b"GET /page HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            while client.recv(65536):
+                pass
 
     def hold(self, server: str, path: str = "/hold") -> socket.socket:
         """A session on a server that stays until the app releases it."""

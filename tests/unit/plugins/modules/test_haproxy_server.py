@@ -182,6 +182,31 @@ class TestWeight:
         ]
 
 
+class TestPort:
+    def test_new_clients_go_there_and_back(self, haproxy: RealHaproxy, module: Module) -> None:
+        first, second = haproxy.apps
+        before = module.ok("app-1", state="ready")["servers"][0]["address"]
+        assert before == f"127.0.0.1:{first.port}"
+        moved = module.ok("app-1", port=second.port, diff=True)
+        assert moved["changed"]
+        assert moved["servers"][0]["address"] == f"127.0.0.1:{second.port}"
+        assert moved["diff"]["after"] == {"app/app-1": {"state": "ready", "weight": 100, "port": second.port}}
+        assert not module.ok("app-1", port=second.port)["changed"]
+        module.ok("app-2", state="maint")
+        haproxy.page()
+        assert (first.pages, second.pages) == (0, 1)
+        module.ok("app-1", port=first.port)
+        haproxy.page()
+        assert (first.pages, second.pages) == (1, 1)
+
+    def test_check_mode_moves_nothing(self, haproxy: RealHaproxy, module: Module) -> None:
+        first, second = haproxy.apps
+        planned = module.ok("app-1", port=second.port, check=True)
+        assert planned["changed"]
+        assert planned["servers"][0]["address"] == f"127.0.0.1:{second.port}"
+        assert module.ok("app-1", state="ready")["servers"][0]["address"] == f"127.0.0.1:{first.port}"
+
+
 class TestCheckAndDiff:
     def test_tell_what_would_be(self, haproxy: RealHaproxy, module: Module) -> None:
         haproxy.hold("app-1")
@@ -376,8 +401,12 @@ class TestArguments:
     def test_negative_timeout(self, module: Module) -> None:
         module.fails("wait_timeout is -1, but it takes 0 or more seconds.", "app-1", state="drain", wait_timeout=-1)
 
+    @pytest.mark.parametrize("port", [0, 65536, -1])
+    def test_a_port_that_is_none(self, module: Module, port: int) -> None:
+        module.fails(f"port is {port}, but it takes 1 to 65535.", "app-1", port=port)
+
     def test_neither_state_nor_weight(self, module: Module) -> None:
-        assert "one of the following is required: state, weight" in module.run("app-1")["msg"]
+        assert "one of the following is required: state, weight, port" in module.run("app-1")["msg"]
 
 
 @pytest.mark.parametrize("level", ["operator", "user"])
