@@ -417,7 +417,7 @@ class Ledger:
             keepalives_count=2,
         )
         try:
-            # A database that was made anew has another key, so that its hits do not meet old counts
+            # A database that was made anew or restored has another key, so that its hits do not meet old counts
             key = f"hits:{migrate(db)}"
             told = db.execute("SELECT told FROM instances WHERE instance = %s", [self._writer]).fetchone()
         except psycopg.Error:
