@@ -36,6 +36,7 @@ def test_good_settings_are_read_with_defaults() -> None:
         {"DATABASE_URL": "postgresql://hits:s%20c@[fd00::1]:5432/hits?sslmode=require"},
         {"REDIS_URL": "rediss://10.0.0.5"},
         {"PORT": "1", "THREADS": "256", "WORKERS": "64"},
+        {"WORKERS": "auto"},
     ],
 )
 def test_other_good_settings_are_read(change: dict[str, str]) -> None:
