@@ -40,7 +40,8 @@ class Settings:
             redis_url=_redis_url(environ),
             instance=_instance(environ),
             port=_number(environ, "PORT", cls.port, 65535),
-            workers=_workers(environ),
+            # One for each CPU that it may use
+            workers=_number(environ, "WORKERS", min(len(os.sched_getaffinity(0)), 64), 64),
             threads=_number(environ, "THREADS", cls.threads, 256),
         )
 
@@ -100,12 +101,6 @@ def _instance(environ: Mapping[str, str]) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", value):
         raise _wrong("INSTANCE_ID", "is not 1 to 63 letters, digits, dots, hyphens and underscores", "app-1")
     return value
-
-
-def _workers(environ: Mapping[str, str]) -> int:
-    if environ.get("WORKERS") == "auto":
-        return min(len(os.sched_getaffinity(0)), 64)
-    return _number(environ, "WORKERS", Settings.workers, 64)
 
 
 def _number(environ: Mapping[str, str], name: str, default: int, largest: int) -> int:
