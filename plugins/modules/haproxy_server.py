@@ -354,9 +354,7 @@ def setting_of(server: Server) -> Setting:
 
 
 def desired(server: Server, params: Params) -> Setting:
-    return Setting(
-        params["state"] or server.state, weight_of(params["weight"], server), params["port"] or server.port
-    )
+    return Setting(params["state"] or server.state, weight_of(params["weight"], server), params["port"] or server.port)
 
 
 def weight_of(weight: str | None, server: Server) -> int:
@@ -512,9 +510,7 @@ def diff(servers: list[Server], params: Params) -> Result:
     shown = Setting._fields if params["port"] else ("state", "weight")
 
     def lines(settings: t.Callable[[Server], Setting]) -> Result:
-        return {
-            f"{one.backend}/{one.name}": {name: getattr(settings(one), name) for name in shown} for one in servers
-        }
+        return {f"{one.backend}/{one.name}": {name: getattr(settings(one), name) for name in shown} for one in servers}
 
     return {"before": lines(setting_of), "after": lines(lambda one: desired(one, params))}
 

@@ -38,7 +38,9 @@ class TlsRedis(Redis):
         super().__init__(folder, durable=True)
         tls = ["--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no"]
         files = [("cert", "server.pem"), ("key", "server.key"), ("ca-cert", "ca.pem")]
-        self.command += tls + [word for name, file in files for word in (f"--tls-{name}-file", str(certificates / file))]
+        self.command += tls + [
+            word for name, file in files for word in (f"--tls-{name}-file", str(certificates / file))
+        ]
         self.url = f"rediss://127.0.0.1:{self.port}/0"
         self.client = redis.Redis.from_url(self.url, ssl_ca_certs=str(certificates / "ca.pem"))
 
@@ -76,6 +78,7 @@ def started(folder: Path, database_url: str, redis_url: str, **environ: str) -> 
 @pytest.mark.parametrize("check", ["sslmode=require", "sslmode=verify-full&sslrootcert={certificates}/ca.pem"])
 def test_hits_are_counted_over_tls(postgres: Postgres, cache: Redis, certificates: Path, check: str) -> None:
     url = f"{postgres.url()}?{check.format(certificates=certificates)}"
+    cache.client.flushall()
     with directory() as folder:
         app = started(folder, url, cache.url, SSL_CERT_FILE=str(certificates / "ca.pem"))
         try:
@@ -83,7 +86,9 @@ def test_hits_are_counted_over_tls(postgres: Postgres, cache: Redis, certificate
             assert app.total() == before + 1
             seen = "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'hits app-1'"
             assert postgres.query(seen) == [(True,)]
-            assert [cache.client.hget(key, "total") for key in cache.client.keys("hits:*")] == [str(before + 1).encode()]
+            assert [cache.client.hget(key, "total") for key in cache.client.keys("hits:*")] == [
+                str(before + 1).encode()
+            ]
         finally:
             app.stop()
 

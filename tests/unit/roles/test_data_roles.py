@@ -25,17 +25,19 @@ def trusted(value: Any) -> Any:
     return trust_as_template(value) if isinstance(value, str) else value
 
 
-def render(role: str, template: str, mebibytes: int = 2048, version: str = "8.0", **settings: Any) -> dict[str, str]:
-    """Return the settings of a file that the role makes on a machine with so much memory, and their values."""
-    defaults, internal = (yaml.safe_load((ROLES / role / part / "main.yml").read_text()) for part in ("defaults", "vars"))
+def text_of(role: str, template: str, mebibytes: int = 2048, version: str = "8.0", **settings: Any) -> str:
+    """Return a file that the role makes on a machine with so much memory, by these variables."""
+    folder = ROLES / role
+    defaults, internal = (yaml.safe_load((folder / part / "main.yml").read_text()) for part in ("defaults", "vars"))
     state = {"stdout_lines": [f"memory {mebibytes}", f"version {version}"]}
     host = {f"__{role}_state": state, "ansible_managed": "Ansible managed"}
-    variables = trusted({**defaults, **settings, **internal, **host})
-    text = str(
-        Templar(loader=DataLoader(), variables=variables).template(
-            trust_as_template((ROLES / role / "templates" / template).read_text())
-        )
-    )
+    templar = Templar(loader=DataLoader(), variables=trusted({**defaults, **settings, **internal, **host}))
+    return str(templar.template(trust_as_template((folder / "templates" / template).read_text())))
+
+
+def render(role: str, template: str, mebibytes: int = 2048, **settings: Any) -> dict[str, str]:
+    """Return the settings of such a file, and their values."""
+    text = text_of(role, template, mebibytes, **settings)
     lines = [line.replace(" = ", " ", 1).split(" ", 1) for line in text.splitlines() if line and line[0] != "#"]
     return {name: value.strip("'") for name, value in lines}
 
@@ -99,18 +101,7 @@ def test_redis_has_users_without_their_passwords(version: str, admin: str, defau
         return sha256(text.encode()).hexdigest()
 
     secrets = {"redis_password": "of-the-app", "redis_admin_password": admin}
-    role = ROLES / "redis"
-    variables = trusted(
-        {
-            **yaml.safe_load((role / "defaults" / "main.yml").read_text()),
-            **secrets,
-            **yaml.safe_load((role / "vars" / "main.yml").read_text()),
-            "__redis_state": {"stdout_lines": [f"version {version}"]},
-            "ansible_managed": "Ansible managed",
-        }
-    )
-    template = trust_as_template((role / "templates" / "users.conf.j2").read_text())
-    text = str(Templar(loader=DataLoader(), variables=variables).template(template))
+    text = text_of("redis", "users.conf.j2", version=version, **secrets)
 
     users = [" ".join(line.split()) for line in text.splitlines() if line.startswith("user ")]
     assert users == [f"user {default.format(digest(admin))}", f"user app reset on #{digest('of-the-app')} {app}"]
