@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which run of ansible-playbook this is, or whether another one has ended: what a lock needs to know of its holder.
 
-playbook_run.py           prints {"user": ..., "host": ..., "pid": ..., "started": ...} of the run that started this program
-playbook_run.py HOLDER    prints "ended" if that run (a text with the same JSON) was one of this machine and is no more, else
-                          "may go on"
+playbook_run.py           prints {"user": ..., "host": ..., "pid": ..., "started": ...} of the run that started it
+playbook_run.py HOLDER    HOLDER is a text with the same JSON: prints "ended" if that run was one of this machine and
+                          is no more, else "may go on"
 """
 
 from __future__ import annotations
