@@ -15,7 +15,7 @@ from itertools import pairwise
 import pytest
 from service import REPO, Service, wait_until
 
-SECRETS = ("postgresql_password", "redis_password", "haproxy_stats_password")
+SECRETS = ("postgresql_password", "redis_password", "redis_admin_password", "haproxy_stats_password")
 
 
 def haproxy_process(service: Service) -> str:

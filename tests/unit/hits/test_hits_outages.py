@@ -328,7 +328,7 @@ def test_postgresql_that_never_answers_keeps_no_hit_waiting_for_it(cache: Redis)
     [
         ("appendonly", "no", "no append-only file"),
         ("maxmemory-policy", "allkeys-lru", "may evict"),
-        ("maxmemory", "1", "refused"),
+        ("maxmemory", "1", "no memory left"),
     ],
 )
 def test_redis_that_may_lose_hits_is_given_none(cache: Redis, setting: str, value: str, reason: str) -> None:
@@ -344,6 +344,40 @@ def test_redis_that_may_lose_hits_is_given_none(cache: Redis, setting: str, valu
             cache.client.config_set(name, former[name])
     assert spool.length() == 0
     assert spool.push(None, "figures") is None
+
+
+@pytest.mark.parametrize("worth_a_try", ["hit", "check"])
+def test_redis_without_memory_is_no_reason_to_call_an_instance_ready(cache: Redis, worth_a_try: str) -> None:
+    spool = Spool(cache.client, "postgresql://hits@nowhere/full")
+    cache.client.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(NotSpooledError, match="Redis has no memory left to keep hits in"):
+            spool.push(Batch("app-1", "life", 1, 0, 5) if worth_a_try == "hit" else None, "figures")
+    finally:
+        cache.client.config_set("maxmemory", "0")
+
+
+def test_redis_without_memory_keeps_what_waits_and_gives_it_back_under_load(
+    postgres: Postgres, cache: Redis, database: str, apps: tuple[App, App]
+) -> None:
+    with Crowd(apps).at_work() as crowd:
+        crowd.await_more("recorded")
+        postgres.crash()
+        try:
+            crowd.await_more("spooled")
+            cache.client.config_set("maxmemory", "1")
+            crowd.await_more("503")
+        finally:
+            postgres.start()
+        # Still without memory, and never idle
+        crowd.await_more("recorded")
+        await_empty_spool(cache, database)
+        crowd.await_more("recorded")
+        cache.client.config_set("maxmemory", "0")
+        crowd.await_more("recorded")
+
+    assert crowd.wrong == []
+    assert on_record(postgres, database) == crowd.counted
 
 
 def test_batch_that_is_sent_twice_waits_once(cache: Redis) -> None:

@@ -140,6 +140,23 @@ def test_redis_that_returns_with_old_data_changes_no_figure(
     assert cache.client.hget(cache.client.keys("hits:*")[0], "total") == str(before + 8).encode()
 
 
+def test_figures_of_a_restored_database_are_its_own(postgres: Postgres, cache: Redis, apps: tuple[App, App]) -> None:
+    def leave() -> None:
+        postgres.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'hits'", "postgres")
+
+    dumped = apps[0].total()
+    leave()
+    # As a restore does: the copy holds what a dump did, and takes the name of the database that went on
+    postgres.query("CREATE DATABASE hits_restoring TEMPLATE hits", "postgres")
+    take_turns(apps, 4)
+    leave()
+    postgres.query("ALTER DATABASE hits RENAME TO hits_replaced", "postgres")
+    postgres.query("ALTER DATABASE hits_restoring RENAME TO hits", "postgres")
+
+    assert take_turns(apps, 4) == list(range(dumped + 1, dumped + 5))
+    assert on_record(postgres) == dumped + 4
+
+
 def test_pages_go_on_without_redis(postgres: Postgres, cache: Redis, apps: tuple[App, App]) -> None:
     before = on_record(postgres)
     cache.stop()

@@ -69,6 +69,39 @@ def test_empty_groups_are_named_in_one_line(tmp_path: Path) -> None:
     assert "No host in groups redis, app. With droplets: ansible-playbook playbooks/provision.yml" in errors[0]
 
 
+URLS = {
+    "hits_database_url": "postgresql://hits:a-secret-of-postgresql@db.example.org:25060/hits?sslmode=require",
+    "hits_redis_url": "rediss://default:a-secret-of-redis@cache.example.org:25061",
+}
+
+
+@pytest.mark.parametrize(
+    ("empty", "settings", "missing"),
+    [
+        (("postgresql", "redis"), URLS, ""),
+        (("redis",), {"hits_redis_url": URLS["hits_redis_url"]}, ""),
+        (("postgresql", "redis"), {"app_image": "example/app:1"}, ""),
+        (("postgresql", "redis"), {"hits_redis_url": URLS["hits_redis_url"]}, "No host in group postgresql. "),
+        (("postgresql", "redis", "app"), URLS, "No host in groups postgresql, redis, app. "),
+    ],
+)
+def test_tier_may_be_elsewhere_if_its_url_is_set(
+    tmp_path: Path, empty: tuple[str, ...], settings: dict[str, str], missing: str
+) -> None:
+    groups = {group: hosts for group, hosts in everything().items() if group not in empty}
+    done = preflight(tmp_path, groups, **settings)
+
+    assert (done.returncode == 0) == (not missing), done.stdout
+    assert missing in done.stdout
+
+
+def test_url_of_group_vars_holds_over_the_tiers(tmp_path: Path) -> None:
+    done = preflight(tmp_path, everything(), hits_database_url="mysql://elsewhere")
+
+    assert done.returncode != 0
+    assert "hits_database_url must look like postgresql://user:password@address:5432/database" in done.stdout
+
+
 def test_host_without_private_address_is_named(tmp_path: Path) -> None:
     groups = everything() | {"app": {"app-1": HOST, "app-2": HOST | {"private_address": ""}}}
     done = preflight(tmp_path, groups)
@@ -88,7 +121,38 @@ def test_host_without_private_address_is_named(tmp_path: Path) -> None:
         ("redis_maxmemory_policy", "lru", "value of redis_maxmemory_policy must be one of: noeviction, allkeys-lru"),
         ("redis_port", 70000, "redis_port is 70000; it must be between 1 and 65535"),
         ("redis_password", "short", "redis_password must have at least 12 characters"),
+        ("redis_admin_password", "a-secret-of-redis", "redis_admin_password none or at least 12 others"),
+        ("redis_user", "default", "redis_user ('default') must be letters, digits, _ and -, and not default"),
+        ("redis_acl", "+@all >password", "without a password. Wrong there - >password"),
+        (
+            "redis_maxmemory",
+            "half",
+            "redis_maxmemory is 'half', and must be empty, bytes, or a number",
+        ),
+        ("redis_appendfsync", "sometimes", "redis_appendfsync must be one of: everysec, always, no, got: sometimes"),
         ("postgresql_password", "short", "postgresql_password must have at least 12 characters"),
+        ("postgresql_memory_percent", 0, "postgresql_memory_percent: 0 (1 to 100)"),
+        (
+            "postgresql_shared_buffers",
+            "a lot",
+            "postgresql_work_mem: 'a lot', '', '', '' (empty, or a size such",
+        ),
+        ("postgresql_max_connections", "2", "postgresql_max_connections: 2 (10 or more)"),
+        ("postgresql_settings", {"port": 1}, "Not port: that is set by postgresql_port."),
+        ("postgresql_settings", {"jit": [1]}, "and a text, a number, true or false for each"),
+        (
+            "postgresql_client_addresses",
+            ["10.0.0.0/33"],
+            "has 10.0.0.0/33; each must be a network, such as",
+        ),
+        ("postgresql_backup_hour", 24, "postgresql_backup_hour: 24 (0 to 23)"),
+        ("postgresql_backup_days", 0, "postgresql_backup_days: 0 (1 or more)"),
+        (
+            "postgresql_backup_directory",
+            "backups",
+            "postgresql_backup_directory: 'backups' (a path of at least",
+        ),
+        ("hits_workers", "many", "hits_workers is 'many'; it must be auto, or a number from 1 to 64"),
         ("docker_daemon_options", {"hosts": []}, "docker_daemon_options must not set 'hosts'"),
         ("hits_base_image_archive", "/nowhere.tar", "this machine has no such file"),
     ],

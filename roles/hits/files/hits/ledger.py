@@ -62,7 +62,7 @@ from hits.pause import Pause
 from hits.recent import Recent, Samples
 from hits.schema import migrate
 from hits.settings import Settings
-from hits.spool import Batch, NotSpooledError, Spool
+from hits.spool import Batch, NotSpooledError, Spool, is_full
 
 log = logging.getLogger(__name__)
 
@@ -244,14 +244,24 @@ class Ledger:
         except NotRecordedError:
             pass
 
-    def _move(self) -> None:
-        """Move the batches that have waited longest to PostgreSQL. Raise redis.RedisError and NotRecordedError."""
+    def _moved(self) -> bool:
+        """Move the batches that have waited longest, and return whether any did; that needs no memory of Redis."""
+        try:
+            return self._move() > 0
+        except redis.RedisError:
+            return False
+
+    def _move(self) -> int:
+        """Move the batches that have waited longest to PostgreSQL, and return how many those were.
+
+        Raise redis.RedisError and NotRecordedError.
+        """
         batches = self._spool.oldest()
         with self._transaction() as db:
             [[free]] = db.execute("SELECT pg_try_advisory_xact_lock(%s)", [MOVE_LOCK]).fetchall()
             if not free:
                 # Another instance is at it
-                return
+                return len(batches)
             for (writer, life), group in groupby(batches, lambda batch: (batch.writer, batch.life)):
                 last = _claim(db, writer, life)
                 by_minute = Counter[int]()
@@ -266,6 +276,7 @@ class Ledger:
                 db.execute(MOVE.encode(), values)
         # Dying here is no harm: what is moved again adds nothing
         self._spool.remove(batches)
+        return len(batches)
 
     def check(self) -> None:
         """Make sure that PostgreSQL, or else the spool, would take a hit. Raise NotRecordedError with the reasons."""
@@ -316,6 +327,9 @@ class Ledger:
                 self._move()
                 answer = self._tell_all()
         except redis.RedisError as error:
+            # What waits may be what fills it
+            if is_full(error) and self._moved():
+                return None, 1
             self._redis_failed(error, self._redis_pause)
             return None, 0
         self._redis_pause.succeeded()
@@ -417,7 +431,7 @@ class Ledger:
             keepalives_count=2,
         )
         try:
-            # A database that was made anew has another key, so that its hits do not meet old counts
+            # A database that was made anew or restored has another key, so that its hits do not meet old counts
             key = f"hits:{migrate(db)}"
             told = db.execute("SELECT told FROM instances WHERE instance = %s", [self._writer]).fetchone()
         except psycopg.Error:

@@ -39,7 +39,7 @@ LOCK = 0x68697473
 
 
 def migrate(db: psycopg.Connection[Any]) -> str:
-    """Bring the tables up to date and return what tells this database from one made anew.
+    """Bring the tables up to date and return what tells this database from one made anew, or restored from a dump.
 
     Every instance may do it, at once and again. `db` is in autocommit mode. Raise psycopg.Error.
     """
@@ -55,10 +55,12 @@ def migrate(db: psycopg.Connection[Any]) -> str:
             for number, statements in enumerate(MIGRATIONS[version:], version + 1):
                 db.execute(statements.encode())
                 db.execute("INSERT INTO schema_version (version) VALUES (%s)", [number])
+    # A dump holds the time, but not the database's number, nor that of the transaction which gave it its name
     row = db.execute(
-        "SELECT (extract(epoch FROM applied) * 1000000)::bigint FROM schema_version WHERE version = 1"
+        "SELECT (extract(epoch FROM applied) * 1000000)::bigint, d.oid, d.xmin "
+        "FROM schema_version, pg_database AS d WHERE version = 1 AND datname = current_database()"
     ).fetchone()
-    return str(row[0]) if row else ""
+    return "-".join(map(str, row)) if row else ""
 
 
 def _version(db: psycopg.Connection[Any]) -> int:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -39,7 +40,8 @@ class Settings:
             redis_url=_redis_url(environ),
             instance=_instance(environ),
             port=_number(environ, "PORT", cls.port, 65535),
-            workers=_number(environ, "WORKERS", cls.workers, 64),
+            # One for each CPU that it may use
+            workers=_number(environ, "WORKERS", min(len(os.sched_getaffinity(0)), 64), 64),
             threads=_number(environ, "THREADS", cls.threads, 256),
         )
 

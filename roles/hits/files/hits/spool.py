@@ -29,6 +29,8 @@ local memory = redis.call('INFO', 'memory')
 if string.find(memory, 'maxmemory_policy:allkeys', 1, true) and not string.find(memory, 'maxmemory:0\\r') then
     return redis.error_reply('EVICTS any key may be evicted')
 end
+-- Changes nothing, and is refused when memory or the file's disk is full
+redis.call('SETRANGE', KEYS[2], 0, '')
 -- A client whose answer got lost asks again
 if ARGV[1] ~= '' and not redis.call('LPOS', KEYS[1], ARGV[1], 'RANK', -1, 'MAXLEN', 1000) then
     redis.call('RPUSH', KEYS[1], ARGV[1])
@@ -63,6 +65,11 @@ class Batch:
     hits: int
 
 
+def is_full(error: redis.RedisError) -> bool:
+    """Whether Redis refused for want of memory; before version 7 it says so within another error of a script."""
+    return isinstance(error, redis.OutOfMemoryError) or "OOM command not allowed" in str(error)
+
+
 class Spool:
     """The spool of one database. Its methods raise redis.RedisError."""
 
@@ -88,6 +95,8 @@ class Spool:
                 raise NotSpooledError("Redis has no append-only file to keep hits in") from None
             if "EVICTS" in text:
                 raise NotSpooledError("Redis may evict the hits that it keeps") from None
+            if is_full(error):
+                raise NotSpooledError("Redis has no memory left to keep hits in") from None
             raise NotSpooledError("Redis refused to keep hits") from None
         metrics.SPOOL_LENGTH.set(length)
         return None if total < 0 else int(total) + int(waiting)

@@ -1,0 +1,107 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What roles postgresql and redis write into their servers' files, by the host's memory and by their settings."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+
+ROLES = Path(__file__).resolve().parents[3] / "roles"
+
+
+def trusted(value: Any) -> Any:
+    """The value with its texts as ones that Ansible takes as templates, like those of a vars file."""
+    if isinstance(value, dict):
+        return {key: trusted(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [trusted(item) for item in value]
+    return trust_as_template(value) if isinstance(value, str) else value
+
+
+def text_of(role: str, template: str, mebibytes: int = 2048, version: str = "8.0", **settings: Any) -> str:
+    """Return a file that the role makes on a machine with so much memory, by these variables."""
+    folder = ROLES / role
+    defaults, internal = (yaml.safe_load((folder / part / "main.yml").read_text()) for part in ("defaults", "vars"))
+    state = {"stdout_lines": [f"memory {mebibytes}", f"version {version}"]}
+    host = {f"__{role}_state": state, "ansible_managed": "Ansible managed"}
+    templar = Templar(loader=DataLoader(), variables=trusted({**defaults, **settings, **internal, **host}))
+    return str(templar.template(trust_as_template((folder / "templates" / template).read_text())))
+
+
+def render(role: str, template: str, mebibytes: int = 2048, **settings: Any) -> dict[str, str]:
+    """Return the settings of such a file, and their values."""
+    text = text_of(role, template, mebibytes, **settings)
+    lines = [line.replace(" = ", " ", 1).split(" ", 1) for line in text.splitlines() if line and line[0] != "#"]
+    return {name: value.strip("'") for name, value in lines}
+
+
+@pytest.mark.parametrize(
+    ("mebibytes", "percent", "sizes"),
+    [
+        (480, 75, ("90MB", "270MB", "22MB", "4MB")),
+        (1967, 75, ("368MB", "1106MB", "92MB", "4MB")),
+        (1967, 100, ("491MB", "1475MB", "122MB", "4MB")),
+        (8192, 100, ("2048MB", "6144MB", "512MB", "20MB")),
+        (131072, 100, ("16384MB", "98304MB", "2048MB", "382MB")),
+    ],
+)
+def test_postgresql_shares_out_memory(mebibytes: int, percent: int, sizes: tuple[str, ...]) -> None:
+    found = render("postgresql", "scaleout.conf.j2", mebibytes, postgresql_memory_percent=percent)
+    names = ("shared_buffers", "effective_cache_size", "maintenance_work_mem", "work_mem")
+
+    assert tuple(found[name] for name in names) == sizes
+
+
+def test_settings_of_the_user_hold_over_the_formula() -> None:
+    found = render(
+        "postgresql",
+        "scaleout.conf.j2",
+        postgresql_shared_buffers="1GB",
+        postgresql_work_mem="64MB",
+        postgresql_max_connections=20,
+        postgresql_settings={"synchronous_commit": False, "search_path": "it's", "random_page_cost": 1.1},
+    )
+
+    assert (found["shared_buffers"], found["work_mem"], found["max_connections"]) == ("1GB", "64MB", "20")
+    assert (found["synchronous_commit"], found["fsync"], found["random_page_cost"]) == ("off", "on", "1.1")
+    assert found["search_path"] == "it''s"
+
+
+@pytest.mark.parametrize(
+    ("settings", "maxmemory"),
+    [
+        ({}, "1024mb"),
+        ({"redis_memory_percent": 15}, "307mb"),
+        ({"redis_memory_percent": 1}, "64mb"),
+        ({"redis_maxmemory": "0"}, "0"),
+        ({"redis_maxmemory": "1gb"}, "1gb"),
+    ],
+)
+def test_redis_has_its_part_of_memory(settings: dict[str, Any], maxmemory: str) -> None:
+    assert render("redis", "redis.conf.j2", 2048, **settings)["maxmemory"] == maxmemory
+
+
+@pytest.mark.parametrize(
+    ("version", "admin", "default", "app"),
+    [
+        ("8.0", "", "default reset", "~* &* +@all -@admin -@dangerous +info"),
+        ("7.0", "of-an-admin", "default reset on #{} ~* &* +@all", "~* &* +@all -@admin -@dangerous +info"),
+        ("6.0", "of-an-admin", "default reset on #{} ~* +@all", "~* +@all -@admin -@dangerous +info"),
+    ],
+)
+def test_redis_has_users_without_their_passwords(version: str, admin: str, default: str, app: str) -> None:
+    def digest(text: str) -> str:
+        return sha256(text.encode()).hexdigest()
+
+    secrets = {"redis_password": "of-the-app", "redis_admin_password": admin}
+    text = text_of("redis", "users.conf.j2", version=version, **secrets)
+
+    users = [" ".join(line.split()) for line in text.splitlines() if line.startswith("user ")]
+    assert users == [f"user {default.format(digest(admin))}", f"user app reset on #{digest('of-the-app')} {app}"]
