@@ -35,7 +35,7 @@ def defaults() -> dict[str, Any]:
 def render(**settings: Any) -> str:
     """Return the haproxy.cfg that the role makes of these variables on a machine with 1 GiB of memory."""
     internal = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
-    machine = {"__haproxy_machine": {"stdout_lines": ["1024", "524288"]}, "ansible_managed": "Ansible managed"}
+    machine = {"__haproxy_state": {"stdout_lines": ["1024", "524288"]}, "ansible_managed": "Ansible managed"}
     variables = trusted({**defaults(), "haproxy_servers": SERVERS, **settings, **internal, **machine})
     template = (ROLE / "templates" / "haproxy.cfg.j2").read_text()
     return str(Templar(loader=DataLoader(), variables=variables).template(trust_as_template(template)))

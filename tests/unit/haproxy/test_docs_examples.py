@@ -65,7 +65,11 @@ def resolved(settings: dict[str, Any], server: dict[str, Any]) -> dict[str, Any]
     """The settings with the inventory's answers, and the servers that playbooks/vars/tiers.yml makes of it."""
     tiers = yaml.safe_load((REPO / "playbooks" / "vars" / "tiers.yml").read_text())
     hosts = {name: {**variables, "scaleout_haproxy_server": server} for name, variables in HOSTVARS.items()}
-    variables = {**INVENTORY, "hostvars": hosts, "haproxy_servers": tiers["haproxy_servers"]}
+    variables = {
+        **INVENTORY,
+        "hostvars": hosts,
+        **{name: tiers[name] for name in ("haproxy_servers", "__scaleout_staying")},
+    }
     templar = Templar(loader=DataLoader(), variables=trusted(variables))
     wanted = {"haproxy_servers": tiers["haproxy_servers"], **settings}
     return {name: templar.template(value) for name, value in trusted(wanted).items()}
