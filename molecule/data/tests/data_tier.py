@@ -117,7 +117,9 @@ class DataTier:
         return done.stdout
 
     def converge(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.service.play(CONVERGE, "--limit", "postgresql", *arguments)
+        """Configure PostgreSQL anew."""
+        tags = "postgresql_configure,postgresql_service"
+        return self.service.play(CONVERGE, "--limit", "postgresql", "--tags", tags, *arguments)
 
     @contextmanager
     def inventory(self, folder: Path, groups: dict[str, str]) -> Iterator[list[str]]:
