@@ -10,7 +10,6 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -31,13 +30,6 @@ def errors(output: str) -> list[str]:
     return [line for line in output.splitlines() if line.startswith("[ERROR]")]
 
 
-@dataclass
-class Hits:
-    """Answers that a client of the app got while something else went on."""
-
-    statuses: Counter[int] = field(default_factory=Counter)
-
-
 class DataTier:
     """data-1, the app on app-1, and app-2, which nothing runs on yet."""
 
@@ -53,11 +45,9 @@ class DataTier:
     def private_address(self, name: str) -> str:
         return str(self.service.hostvars[name]["private_address"])
 
-    def query(self, statement: str, database: str = "hits", host: Host | None = None) -> str:
+    def query(self, statement: str, database: str = "hits") -> str:
         """What the superuser is told, a line for each row."""
-        return str(
-            (host or self.host).check_output("cd / && runuser -u postgres -- psql -d %s -Atc %s", database, statement)
-        )
+        return str(self.host.check_output("cd / && runuser -u postgres -- psql -d %s -Atc %s", database, statement))
 
     def show(self, name: str) -> str:
         return self.query(f"SHOW {name}")
@@ -86,18 +76,18 @@ class DataTier:
         return total
 
     @contextmanager
-    def being_hit(self) -> Iterator[Hits]:
-        """Ask the app over and over meanwhile."""
-        hits, over = Hits(), threading.Event()
+    def being_hit(self) -> Iterator[Counter[int]]:
+        """Ask the app over and over meanwhile; give the statuses that it answered, and how often."""
+        statuses, over = Counter[int](), threading.Event()
 
         def ask() -> None:
             while not over.is_set():
-                hits.statuses[self.hit()[0]] += 1
+                statuses[self.hit()[0]] += 1
 
         thread = threading.Thread(target=ask)
         thread.start()
         try:
-            yield hits
+            yield statuses
         finally:
             over.set()
             thread.join()
@@ -117,10 +107,11 @@ class DataTier:
         return done.stdout
 
     def converge(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.service.play(CONVERGE, "--limit", "postgresql", *arguments)
+        """Configure PostgreSQL anew."""
+        tags = "postgresql_configure,postgresql_service"
+        return self.service.play(CONVERGE, "--limit", "postgresql", "--tags", tags, *arguments)
 
-    @contextmanager
-    def inventory(self, folder: Path, groups: dict[str, str]) -> Iterator[list[str]]:
+    def inventory(self, folder: Path, groups: dict[str, str]) -> list[str]:
         """The arguments for another inventory of the same droplets, by group."""
         names = set(groups.values())
         hosts = {
@@ -132,7 +123,7 @@ class DataTier:
         (folder / "hosts.yml").write_text(yaml.safe_dump({"all": {"children": children}}))
         (folder / "group_vars").symlink_to(REPO / "inventory" / "group_vars")
         secrets, cache = REPO / ".secrets", REPO / ".cache"
-        yield [
+        return [
             *("--inventory", str(folder / "hosts.yml")),
             *("--extra-vars", f"scaleout_secrets_dir={secrets} hits_cache_dir={cache}"),
         ]
