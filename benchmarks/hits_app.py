@@ -122,7 +122,7 @@ def measure(app: App, page: str, clients: int, seconds: int) -> Sample:
         rate=result["requests"] / result["seconds"],
         p50=result["p50"],
         p99=result["p99"],
-        batch=hits / statements if statements else None,
+        batch=hits / statements if page == "counted" else None,
         failed=result["failed"],
     )
 
@@ -140,10 +140,11 @@ def table(samples: dict[tuple[History, str], list[Sample]]) -> list[str]:
     ]
     for (history, page), turns in samples.items():
         rate, p50, p99 = (statistics.median(getattr(one, key) for one in turns) for key in ("rate", "p50", "p99"))
+        to_uncounted = ratio((history, page), (history, "uncounted"))
+        to_empty = ratio((history, page), (HISTORIES[0], page))
         batch = statistics.median(one.batch or 0 for one in turns)
         lines.append(
-            f"| {history.label} | {history.rows:,} | {page} | {rate:,.0f} "
-            f"| {ratio((history, page), (history, 'uncounted')):.2f} | {ratio((history, page), (HISTORIES[0], page)):.2f} "
+            f"| {history.label} | {history.rows:,} | {page} | {rate:,.0f} | {to_uncounted:.2f} | {to_empty:.2f} "
             f"| {p50:.1f} | {p99:.1f} | {f'{batch:.1f}' if batch else ''} | {sum(one.failed for one in turns)} |"
         )
     return lines

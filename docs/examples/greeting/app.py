@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A web app as small as one can be that is served well: it is set by its environment, says when it can serve, and ends cleanly."""
+"""A small web app that is easy to serve: set by its environment, it says when it can serve, and it ends cleanly."""
 
 from __future__ import annotations
 
