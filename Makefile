@@ -22,7 +22,7 @@ quick: ## The checks that need no droplets
 	@.venv/bin/python scripts/run_checks.py --quick
 
 .PHONY: bench
-bench: bench-inventory bench-haproxy ## Every benchmark
+bench: bench-inventory bench-haproxy bench-hits ## Every benchmark
 
 .PHONY: bench-inventory
 bench-inventory: ## The inventory plugin beside a static file and other plugins. ARGS=--help says more
@@ -33,6 +33,11 @@ bench-inventory: ## The inventory plugin beside a static file and other plugins.
 bench-haproxy: ## Role haproxy's default file beside others: requests a second, p99, reloads. ARGS=--help says more
 	@scripts/setup demo
 	@.venv/bin/python benchmarks/load_balancer.py $(ARGS)
+
+.PHONY: bench-hits
+bench-hits: ## What counting costs the hits app, with 0, 10^6 and 10^8 former hits. ARGS=--help says more
+	@scripts/setup bench
+	@.venv/bin/python benchmarks/hits_app.py $(ARGS)
 
 .PHONY: setup
 setup: ## What the other targets need: packages, .venv, collections

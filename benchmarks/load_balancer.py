@@ -145,7 +145,7 @@ def render(root: Path) -> None:
         (HERE / "peer.cfg", etc / "haproxy/peer.cfg"),
         (HERE / "nginx.conf", etc / "nginx/nginx.conf"),
         (HERE / "backend.conf", etc / "nginx/backend.conf"),
-        (HERE / "report.lua", root / "report.lua"),
+        (HERE.parent / "report.lua", root / "report.lua"),
     ):
         shutil.copyfile(source, target)
     for line in (folder / "sysctl.conf").read_text().splitlines():
