@@ -23,6 +23,7 @@ LOGS = REPO / ".build" / "log"
 PYTEST_SUMMARY = re.compile(r"(?P<counts>\d+ (?:passed|failed|errors?|skipped)\b.*) in [\d.]+s\b")
 DEBIAN_12 = ("env", "MOLECULE_IMAGE=debian-12-x64")
 HAPROXY = ("scripts/molecule", "test", "-s", "haproxy")
+APP = ("scripts/molecule", "test", "-s", "app")
 DATA = ("scripts/molecule", "test", "-s", "data")
 EMPTY_INVENTORY = ("ANSIBLE_INVENTORY=/dev/null", "ANSIBLE_INVENTORY_ENABLED=ini")
 
@@ -48,6 +49,8 @@ CHECKS = (
     Check("molecule, Debian 12", (*DEBIAN_12, "scripts/molecule", "test"), droplets=True),
     Check("haproxy, Debian 13", HAPROXY, droplets=True),
     Check("haproxy, Debian 12", (*DEBIAN_12, *HAPROXY), droplets=True),
+    Check("app, Debian 13", APP, droplets=True),
+    Check("app, Debian 12", (*DEBIAN_12, *APP), droplets=True),
     Check("data, Debian 13", DATA, droplets=True),
     Check("data, Debian 12", (*DEBIAN_12, *DATA), droplets=True),
 )

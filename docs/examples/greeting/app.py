@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -13,7 +14,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Longer than a load balancer keeps an idle connection, in seconds
     timeout = 75
+    # An answer goes out in one piece
+    wbufsize = -1
+
+    def handle(self) -> None:
+        # A health check has seen enough once it knows the status
+        with contextlib.suppress(ConnectionError):
+            super().handle()
 
     def do_GET(self) -> None:
         if self.path == "/up":

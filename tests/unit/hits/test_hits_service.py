@@ -350,3 +350,17 @@ def test_workers_of_an_instance_count_and_tell_metrics_together(postgres: Postgr
         shared = [path.parent for path in Path("/dev/shm").glob(f"hits-metrics-*/counter_{max(former)}.db")]
         assert len(shared) == 1
     assert not shared[0].exists()
+
+
+def test_refused_credentials_are_a_line_with_the_variable_and_without_the_secret(
+    postgres: Postgres, cache: Redis
+) -> None:
+    database = f"postgresql://nobody:secret-one@127.0.0.1:{postgres.port}/hits"
+    with running_app("app-1", database, f"redis://nobody:secret-two@127.0.0.1:{cache.port}/0") as app:
+        answer = app.get("/readyz")
+        lines = (app.directory / "log").read_text().splitlines()
+
+    assert answer.status == 503
+    assert [line for line in lines if "DATABASE_URL: no connection to PostgreSQL: connection failed: " in line]
+    assert [line for line in lines if line.endswith("REDIS_URL: Redis is not used for now: AuthenticationError")]
+    assert "secret-" not in "\n".join([answer.text, *lines])

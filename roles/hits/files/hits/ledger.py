@@ -360,7 +360,7 @@ class Ledger:
     def _redis_failed(self, error: redis.RedisError, pause: Pause) -> None:
         pause.failed()
         metrics.DATABASE_ERRORS.labels("redis").inc()
-        log.warning("Redis is not used for now: %s", type(error).__name__)
+        log.warning("REDIS_URL: Redis is not used for now: %s", type(error).__name__)
 
     @contextmanager
     def _transaction(self) -> Iterator[psycopg.Connection[TupleRow]]:
@@ -409,7 +409,7 @@ class Ledger:
             self._connecting = None
             self._db_pause.failed()
             metrics.DATABASE_ERRORS.labels("postgresql").inc()
-            log.warning("No connection to PostgreSQL: %s", _first_line(error))
+            log.warning("DATABASE_URL: no connection to PostgreSQL: %s", _first_line(error))
             raise NotRecordedError("PostgreSQL cannot be reached") from None
         self._connecting = None
         self._db_pause.succeeded()
