@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from scripts.run_checks import count
+from scripts import run_checks
+from scripts.run_checks import Check, count
 
 
 @pytest.mark.parametrize(
@@ -22,3 +25,23 @@ from scripts.run_checks import count
 )
 def test_last_summary_counts(output: str, counted: tuple[int, int]) -> None:
     assert count(output) == counted
+
+
+def test_droplets_that_could_not_be_had_get_one_more_chance_and_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = "if [ -e tried ]; then echo '3 passed in 1.0s'; else touch tried; echo 'error: no network'; exit 1; fi"
+    broken = Check(
+        "broken", ("sh", "-c", "echo '1 failed, 2 passed in 1.0s'; echo again >> tries; exit 1"), droplets=True
+    )
+    monkeypatch.setattr(run_checks, "CHECKS", (Check("hiccup", ("sh", "-c", script), droplets=True), broken))
+    monkeypatch.setattr(run_checks, "LOGS", tmp_path)
+    monkeypatch.setattr(run_checks, "REPO", tmp_path)
+    monkeypatch.setattr("sys.argv", ["run_checks.py"])
+
+    assert run_checks.main() == 1
+
+    shown = capsys.readouterr().out
+    assert "hiccup was run again: it had no droplets yet. It ended with:\nerror: no network\n" in shown
+    assert shown.endswith("\n5 passed, 1 failed\n")
+    assert (tmp_path / "tries").read_text() == "again\n"
