@@ -435,6 +435,7 @@ def wait(client: Client, params: Params, result: Result, pid: int, warn: t.Calla
     backend, state = params["backend"], params["state"]
     deadline = time.monotonic() + params["wait_timeout"]
     cut = False
+    reloaded = False
     looks = 0
     while True:
         try:
@@ -447,14 +448,14 @@ def wait(client: Client, params: Params, result: Result, pid: int, warn: t.Calla
             # In the middle of a restart; what is next will be seen
         else:
             result["servers"] = [server.facts() for server in servers]
-            reloaded = now != pid
-            pid = now
+            reloaded = reloaded or now != pid
             check_kept(servers, state, reloaded)
-            if reloaded and state != "ready":
+            if now != pid and state != "ready":
                 warn(
                     f"HAProxy was reloaded while sessions of backend {backend} were waited for. Those that its former "
                     f"process still has are not seen."
                 )
+            pid = now
             lacks = [what for what in (lack(server, state) for server in servers) if what]
             if not lacks:
                 return

@@ -137,7 +137,12 @@ def test_redis_that_returns_with_old_data_changes_no_figure(
     cache.start()
 
     assert take_turns(apps, 4) == list(range(before + 5, before + 9))
-    assert cache.client.hget(cache.client.keys("hits:*")[0], "total") == str(before + 8).encode()
+    assert before + 8 in told(cache)
+
+
+def told(cache: Redis) -> list[int]:
+    """The totals that Redis has, one for each database that it ever knew."""
+    return [int(cache.client.hget(key, "total") or 0) for key in cache.client.keys("hits:*") if b"spool" not in key]
 
 
 def test_figures_of_a_restored_database_are_its_own(postgres: Postgres, cache: Redis, apps: tuple[App, App]) -> None:
@@ -173,7 +178,7 @@ def test_pages_go_on_without_redis(postgres: Postgres, cache: Redis, apps: tuple
         lambda: take_turns(apps, 2) and postgres.query("SELECT bool_and(told) FROM instances")[0][0],
     )
     total = on_record(postgres)
-    assert cache.client.hget(cache.client.keys("hits:*")[0], "total") == str(total).encode()
+    assert total in told(cache)
 
 
 def test_instance_that_alone_cannot_reach_redis_is_counted_by_all(postgres: Postgres, apps: tuple[App, App]) -> None:
