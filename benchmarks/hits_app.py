@@ -205,7 +205,8 @@ def main() -> int:
             f"wrk {version(['wrk', '--version'])}; load of the machine before: {os.getloadavg()[0]:.1f}"
         )
         print(
-            f"{arguments.clients} clients, {arguments.workers} worker(s) of {os.environ.get('THREADS', Settings.threads)} threads, {arguments.rounds} rounds of "
+            f"{arguments.clients} clients, {arguments.workers} worker(s) of "
+            f"{os.environ.get('THREADS', Settings.threads)} threads, {arguments.rounds} rounds of "
             f"{arguments.seconds} s each, medians",
             flush=True,
         )
