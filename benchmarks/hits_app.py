@@ -34,6 +34,7 @@ sys.path[:0] = [str(REPO / "tests" / "unit" / "hits"), str(REPO / "roles" / "hit
 
 import psycopg  # noqa: E402
 from hits.schema import migrate  # noqa: E402
+from hits.settings import Settings  # noqa: E402
 from hits_servers import App, Postgres, Redis, directory  # noqa: E402
 
 INSTANCES = 4
@@ -204,7 +205,8 @@ def main() -> int:
             f"wrk {version(['wrk', '--version'])}; load of the machine before: {os.getloadavg()[0]:.1f}"
         )
         print(
-            f"{arguments.clients} clients, {arguments.workers} worker(s) of 16 threads, {arguments.rounds} rounds of "
+            f"{arguments.clients} clients, {arguments.workers} worker(s) of "
+            f"{os.environ.get('THREADS', Settings.threads)} threads, {arguments.rounds} rounds of "
             f"{arguments.seconds} s each, medians",
             flush=True,
         )

@@ -10,6 +10,7 @@ from time import monotonic, sleep
 
 import pytest
 from hits.batcher import Batcher, Figures, NotRecordedError
+from hits.recent import Recent
 
 
 class FakeRecorder:
@@ -113,3 +114,27 @@ def test_recorder_may_do_what_waits_when_there_are_no_hits() -> None:
 
     assert recorder.idled.wait(10)
     assert recorder.batches == []
+
+
+def test_check_that_was_given_up_is_not_made_later() -> None:
+    recorder = FakeRecorder()
+    batcher = Batcher(recorder, timeout=0.1)
+    recorder.let_go.clear()
+    with ThreadPoolExecutor(1) as pool:
+        under_way = pool.submit(batcher.hit)
+        assert recorder.entered.acquire(timeout=5)
+        with pytest.raises(NotRecordedError, match="in time"):
+            batcher.check()
+        recorder.let_go.set()
+        under_way.exception()
+    batcher.hit()
+
+    assert recorder.checks == 0
+
+
+def test_earlier_figures_differ_in_nothing_but_the_counts() -> None:
+    recent = Recent(60, {"app-1": 7})
+
+    assert Figures(10, 5, recent, "late").before(3) == Figures(7, 2, recent, "late")
+    assert Figures(10, None, recent, "late").before(3) == Figures(7, None, recent, "late")
+    assert Figures(None, None, recent, "late").before(3) == Figures(None, None, recent, "late")

@@ -23,7 +23,7 @@ GOOD = {
 def test_good_settings_are_read_with_defaults() -> None:
     settings = Settings.from_environ(GOOD)
 
-    assert (settings.instance, settings.port, settings.threads) == ("app-1", 8000, 16)
+    assert (settings.instance, settings.port, settings.threads) == ("app-1", 8000, 32)
     assert settings.workers == len(os.sched_getaffinity(0))
     assert settings.database_url == GOOD["DATABASE_URL"]
     assert settings.redis_url == GOOD["REDIS_URL"]

@@ -10,9 +10,9 @@ requests there is nothing left to flush.
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
 
 from hits import metrics
 from hits.recent import Recent
@@ -41,9 +41,8 @@ class Figures:
         """The figures as they were `later` hits ago."""
         if self.total is None:
             return self
-        return replace(
-            self, total=self.total - later, last_day=None if self.last_day is None else self.last_day - later
-        )
+        day = None if self.last_day is None else self.last_day - later
+        return Figures(self.total - later, day, self.recent, self.lag)
 
 
 class Recorder(Protocol):
@@ -54,15 +53,28 @@ class Recorder(Protocol):
     def idle(self) -> None: ...
 
 
+class _Asked(Generic[T]):
+    """What one request waits for. A lock, as a Future's condition costs a hit several times as much."""
+
+    __slots__ = ("answer", "answered", "error")
+
+    def __init__(self) -> None:
+        self.answer: T | None = None
+        self.error: Exception | None = None
+        # Held until there is an answer or an error
+        self.answered = threading.Lock()
+        self.answered.acquire()
+
+
 class Batcher:
     """Gives the threads of a process one recorder; `timeout` is in seconds, and bounds every call."""
 
     def __init__(self, recorder: Recorder, timeout: float = 5.0) -> None:
         self._recorder = recorder
         self._timeout = timeout
-        self._arrived = threading.Condition()
-        self._hits: list[Future[Figures]] = []
-        self._checks: list[Future[None]] = []
+        self._arrived = threading.Condition(threading.Lock())
+        self._hits: list[_Asked[Figures]] = []
+        self._checks: list[_Asked[bool]] = []
         threading.Thread(target=self._run, name="batcher", daemon=True).start()
 
     def hit(self) -> Figures:
@@ -73,24 +85,28 @@ class Batcher:
         """Find out whether a hit could be recorded now, without one. Raise NotRecordedError if not."""
         self._ask(self._checks)
 
-    def _ask(self, queue: list[Future[T]]) -> T:
-        future: Future[T] = Future()
+    def _ask(self, queue: list[_Asked[T]]) -> T:
+        asked: _Asked[T] = _Asked()
         with self._arrived:
-            queue.append(future)
+            queue.append(asked)
             self._arrived.notify()
-        try:
-            return future.result(self._timeout)
-        except TimeoutError:
-            # What still waits must not be counted later, after its request was told that it failed
-            future.cancel()
-            raise NotRecordedError("PostgreSQL did not answer in time") from None
+        if not asked.answered.acquire(timeout=self._timeout):
+            with self._arrived:
+                # What still waits must not be counted later, after its request was told that it failed
+                if asked in queue:
+                    queue.remove(asked)
+            raise NotRecordedError("PostgreSQL did not answer in time")
+        if asked.error is not None:
+            raise asked.error
+        assert asked.answer is not None
+        return asked.answer
 
     def _run(self) -> None:
         while True:
             with self._arrived:
-                self._arrived.wait_for(lambda: self._hits or self._checks, IDLE)
-                hits = [future for future in self._hits if future.set_running_or_notify_cancel()]
-                checks = [future for future in self._checks if future.set_running_or_notify_cancel()]
+                if not self._hits and not self._checks:
+                    self._arrived.wait(IDLE)
+                hits, checks = self._hits.copy(), self._checks.copy()
                 # Emptied and not replaced: _ask holds on to the lists
                 self._hits.clear()
                 self._checks.clear()
@@ -101,23 +117,29 @@ class Batcher:
             if not hits and not checks:
                 self._recorder.idle()
 
-    def _record(self, hits: list[Future[Figures]]) -> None:
+    def _record(self, hits: list[_Asked[Figures]]) -> None:
         metrics.BATCH_SIZE.observe(len(hits))
         try:
             last = self._recorder.record(len(hits))
         except Exception as error:
-            for future in hits:
-                future.set_exception(error)
+            _fail(hits, error)
             return
-        for after, future in zip(range(len(hits) - 1, -1, -1), hits, strict=True):
-            future.set_result(last.before(after))
+        for after, hit in zip(range(len(hits) - 1, -1, -1), hits, strict=True):
+            hit.answer = last.before(after)
+            hit.answered.release()
 
-    def _check(self, checks: list[Future[None]]) -> None:
+    def _check(self, checks: list[_Asked[bool]]) -> None:
         try:
             self._recorder.check()
         except Exception as error:
-            for future in checks:
-                future.set_exception(error)
+            _fail(checks, error)
             return
-        for future in checks:
-            future.set_result(None)
+        for check in checks:
+            check.answer = True
+            check.answered.release()
+
+
+def _fail(asked: Sequence[_Asked[Any]], error: Exception) -> None:
+    for one in asked:
+        one.error = error
+        one.answered.release()

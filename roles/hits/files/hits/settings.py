@@ -30,7 +30,7 @@ class Settings:
     instance: str
     port: int = 8000
     workers: int = 1
-    threads: int = 16
+    threads: int = 32
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
