@@ -39,6 +39,11 @@ bench-hits: ## What counting costs the hits app, with 0, 10^6 and 10^8 former hi
 	@scripts/setup bench
 	@.venv/bin/python benchmarks/hits_app.py $(ARGS)
 
+.PHONY: bench-operations
+bench-operations: ## What clients notice of deploys, scaling and faults, with pictures. ARGS=--help says more
+	@scripts/setup test
+	@scripts/bench_operations $(ARGS)
+
 .PHONY: setup
 setup: ## What the other targets need: packages, .venv, collections
 	@scripts/setup test

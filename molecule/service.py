@@ -7,6 +7,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shlex
 import subprocess
 import sys
 import urllib.request
@@ -102,6 +103,12 @@ class Service:
             ssh_extra_args=os.environ.get("ANSIBLE_SSH_EXTRA_ARGS"),
         )
 
+    def ssh(self, name: str) -> list[str]:
+        """The command that logs in there, for what has to go on for a while."""
+        key = os.environ.get("ANSIBLE_PRIVATE_KEY_FILE")
+        extra = shlex.split(os.environ.get("ANSIBLE_SSH_EXTRA_ARGS", ""))
+        return ["ssh", *(["-i", key] if key else []), *extra, f"root@{self.public_address(name)}"]
+
     def public_address(self, name: str) -> str:
         return self.hostvars[name]["do_public_ipv4"]
 
@@ -115,11 +122,22 @@ class Service:
 
     def play(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run ansible-playbook and return what it printed, on both channels, and its exit code."""
-        command = [str(BIN / "ansible-playbook"), *arguments]
+        process = self.start(*arguments)
+        output = process.communicate()[0]
+        return subprocess.CompletedProcess(process.args, process.returncode, output)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start ansible-playbook, in a process group of its own as a shell does."""
         # Molecule wants colours, and tests don't
         environment = {**os.environ, "ANSIBLE_FORCE_COLOR": "false"}
-        return subprocess.run(
-            command, cwd=REPO, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        return subprocess.Popen(
+            [str(BIN / "ansible-playbook"), *arguments],
+            cwd=REPO,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
         )
 
     def answers_in_turn(self) -> bool:
@@ -140,10 +158,11 @@ class Service:
         )
         return self.host(self.group("lb")[0]).check_output("python3 -c %s %s", code, command)
 
-    def reboot(self) -> None:
-        """Have the API reboot every droplet, and wait until it says that all of them came up."""
+    def reboot(self, *names: str, kind: str = "reboot") -> None:
+        """Have the API reboot these droplets, or all of them, and wait until it says that they came up."""
         actions = [
-            self._api(f"/droplets/{host['do_id']}/actions", {"type": "reboot"}) for host in self.hostvars.values()
+            self._api(f"/droplets/{self.hostvars[name]['do_id']}/actions", {"type": kind})
+            for name in names or self.hostvars
         ]
         for action in actions:
             path = f"/actions/{action['action']['id']}"

@@ -25,6 +25,7 @@ DEBIAN_12 = ("env", "MOLECULE_IMAGE=debian-12-x64")
 HAPROXY = ("scripts/molecule", "test", "-s", "haproxy")
 APP = ("scripts/molecule", "test", "-s", "app")
 DATA = ("scripts/molecule", "test", "-s", "data")
+OPERATIONS = ("scripts/molecule", "test", "-s", "operations")
 # No droplet stands, with its service on it, in less
 DROPLETS_SECONDS = 20
 EMPTY_INVENTORY = ("ANSIBLE_INVENTORY=/dev/null", "ANSIBLE_INVENTORY_ENABLED=ini")
@@ -55,6 +56,7 @@ CHECKS = (
     Check("app, Debian 12", (*DEBIAN_12, *APP), droplets=True),
     Check("data, Debian 13", DATA, droplets=True),
     Check("data, Debian 12", (*DEBIAN_12, *DATA), droplets=True),
+    Check("operations, Debian 13", OPERATIONS, droplets=True),
 )
 
 
@@ -133,9 +135,9 @@ def main() -> int:
             notes += [f"\n== {name} failed; {log_of(name)} ends with:", *last_lines(name)]
     print(*notes, sep="\n")
 
-    print(f"\n{'check':<20}{'passed':>8}{'failed':>8}{'seconds':>9}")
+    print(f"\n{'check':<22}{'passed':>8}{'failed':>8}{'seconds':>9}")
     for name, (passed, failed, seconds) in results.items():
-        print(f"{name:<20}{passed:>8}{failed:>8}{seconds:>9.1f}")
+        print(f"{name:<22}{passed:>8}{failed:>8}{seconds:>9.1f}")
     total_passed = sum(passed for passed, _, _ in results.values())
     total_failed = sum(failed for _, failed, _ in results.values())
     print(f"\n{total_passed} passed, {total_failed} failed")

@@ -38,9 +38,10 @@ def test_common_case_reads_like_written_by_hand() -> None:
         "retry-on conn-failure empty-response",
         "# A request that may have changed something is not sent twice",
         "http-request disable-l7-retry unless METH_GET",
-        "default-server check inter 2s fall 3 rise 2 weight 100",
-        "server app-1 192.0.2.1:8000 cookie app-1",
-        "server app-2 192.0.2.2:8000 cookie app-2",
+        "default-server check inter 2s fastinter 1s fall 3 rise 2 weight 100",
+        "# tcp-ut: gives up what was sent to a server that is gone. HAProxy would ignore it in default-server",
+        "server app-1 192.0.2.1:8000 cookie app-1 tcp-ut 3s",
+        "server app-2 192.0.2.2:8000 cookie app-2 tcp-ut 3s",
     ]
     assert [line for line in text.splitlines() if line and not line.startswith(("#", " "))] == [
         "global",
@@ -112,7 +113,7 @@ def test_tcp_mode_has_nothing_of_http() -> None:
     assert section(text, "frontend public") == ["bind *:5432", "option tcplog", "default_backend app"]
     assert section(text, "backend app")[:2] == [
         "balance leastconn",
-        "default-server check inter 2s fall 3 rise 2 weight 100",
+        "default-server check inter 2s fastinter 1s fall 3 rise 2 weight 100",
     ]
 
 
@@ -127,14 +128,14 @@ def test_each_section_takes_lines_that_no_variable_is_for() -> None:
     assert section(text, "global")[-1] == "tune.bufsize 32768"
     assert section(text, "defaults")[-1] == "option tcpka"
     assert section(text, "frontend public")[-1] == "monitor-uri /lb"
-    assert section(text, "backend app")[-4:-2] == ["compression algo gzip", "compression type text/html"]
+    assert section(text, "backend app")[-5:-3] == ["compression algo gzip", "compression type text/html"]
 
 
 def test_texts_of_extra_vars_are_taken_as_what_they_say() -> None:
     text = render(haproxy_maintenance="false", haproxy_servers=[{**SERVERS[0], "backup": "no", "check": "yes"}])
 
     assert "maintenance.html" not in text
-    assert section(text, "backend app")[-1] == "server app-1 192.0.2.1:8000"
+    assert section(text, "backend app")[-1] == "server app-1 192.0.2.1:8000 tcp-ut 3s"
 
 
 def test_haproxy_takes_the_defaults(haproxy_program: str, etc: Path) -> None:

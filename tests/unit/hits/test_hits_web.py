@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 
@@ -217,3 +218,13 @@ def test_metrics_are_not_shown_to_who_comes_through_the_proxy(client: FlaskClien
 
     assert response.status_code == 404
     assert "hits_http" not in response.text
+
+
+def test_log_that_nobody_reads_any_more_costs_no_page(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(io.StringIO):
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stdout", Broken())
+
+    assert client.get("/").status_code == 200

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import sys
@@ -148,9 +149,11 @@ def create_app(instance: str, counter: Counter) -> Flask:
                 "status": response.status_code,
                 "ms": round(seconds * 1000, 1),
             }
-            # One write, so that lines of several threads never mix
-            sys.stdout.write(json.dumps(entry) + "\n")
-            sys.stdout.flush()
+            # The hit is on record: an engine that ends, or a full disk, must not turn its page into an error
+            with contextlib.suppress(OSError):
+                # One write, so that lines of several threads never mix
+                sys.stdout.write(json.dumps(entry) + "\n")
+                sys.stdout.flush()
         return response
 
     return app

@@ -1,0 +1,35 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each event under 200 requests a second. `make bench-operations` measures those that take too long for here, too."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from events import EVENTS, IN_FLIGHT, Event
+from measure import Result, measure
+from service import Service
+
+
+def told(result: Result) -> str:
+    """What a failed assertion has to show."""
+    errors = Counter(f"{request.status} {request.error}" for request in result.failed)
+    return f"{len(result.failed)} of {len(result.requests)} failed: {errors.most_common(5)}\n{result.output[-3000:]}"
+
+
+@pytest.mark.parametrize("event", [pytest.param(event, id=event.name) for event in EVENTS if not event.long])
+def test_event(service: Service, event: Event) -> None:
+    result = measure(service, event.run)
+
+    assert (result.code == 0) == event.succeeds, result.output
+    assert all(text in result.output for text in event.says), result.output
+    assert "Traceback" not in result.output
+    assert result.lost <= 0, told(result)
+    if event.failed is not None:
+        assert len(result.failed) <= event.failed, told(result)
+    # A hit that is on record without its page: the answer was on its way, or the client or HAProxy asked for it again
+    by_haproxy = IN_FLIGHT if event.whole is not None else 0
+    assert -result.lost <= len(result.failed) + result.again + by_haproxy, told(result)
+    if event.whole is not None:
+        assert result.whole - (result.ended - result.began) <= event.whole, result.views
