@@ -22,7 +22,7 @@ quick: ## The checks that need no droplets
 	@.venv/bin/python scripts/run_checks.py --quick
 
 .PHONY: bench
-bench: bench-inventory bench-haproxy bench-hits ## Every benchmark
+bench: bench-inventory bench-haproxy bench-hits bench-operations ## Every benchmark
 
 .PHONY: bench-inventory
 bench-inventory: ## The inventory plugin beside a static file and other plugins. ARGS=--help says more

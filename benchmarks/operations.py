@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import math
 import os
 import platform
 import re
@@ -59,22 +60,26 @@ def draw(event: Event, result: Result, path: Path) -> None:
     figure, (latency, errors, states) = plt.subplots(
         3, 1, sharex=True, figsize=(8, 4.2), height_ratios=(5, 2, 1.6), layout="constrained"
     )
-    figure.suptitle(event.title)
+    figure.suptitle(event.title[0].upper() + event.title[1:])
     for new, label in ((False, "kept connections"), (True, "new connections")):
-        slots = sorted(slowest[new])
-        latency.plot([slot * width for slot in slots], [slowest[new][slot] * 1000 for slot in slots], label=label, lw=1)
+        slots = range(min(slowest[new]), max(slowest[new]) + 1)
+        # A gap where nobody got a page
+        pages = [slowest[new].get(slot, math.nan) * 1000 for slot in slots]
+        latency.plot([slot * width for slot in slots], pages, label=label, lw=1)
     latency.set_yscale("log")
-    latency.set_ylim(1, 30_000)
+    # Room for the legend
+    latency.set_ylim(1, 500_000)
     latency.set_ylabel("slowest page, ms")
     latency.legend(loc="upper left", fontsize="small", ncols=2)
     errors.bar([slot * width for slot in failed], list(failed.values()), width, color="#e53935", align="edge")
     errors.set_ylim(0, max([4, *failed.values()]) * 1.1)
+    errors.yaxis.get_major_locator().set_params(integer=True)
     errors.set_ylabel("failed")
     draw_states(states, result)
     states.set_xlabel("seconds")
-    for axes in (latency, errors, states):
+    for axes in (latency, errors):
         axes.axvspan(0, result.ended - result.began, color="#90a4ae", alpha=0.2, lw=0)
-        axes.margins(x=0)
+    states.margins(x=0)
     figure.savefig(path, dpi=80, metadata={"Software": None})
     plt.close(figure)
 

@@ -78,13 +78,13 @@ def run(port: int, folder: Path, seconds: float = 1.0, rate: int = 100) -> list[
 
 
 def test_half_of_the_requests_are_on_new_connections(server: Server, tmp_path: Path) -> None:
-    requests = run(server.server_port, tmp_path)
+    requests = run(server.server_port, tmp_path, 2.0)
 
     new = sum(request["new"] for request in requests)
     assert {request["status"] for request in requests} == {200}
     assert abs(len(requests) - 2 * new) <= 1
-    # The others share those of 20 clients
-    assert new < server.connections <= new + 20
+    # The others share those of 20 clients, with one more where an answer has not come when the next request is due
+    assert new < server.connections < new + (len(requests) - new) / 2
 
 
 def test_slow_answer_keeps_no_request_back_and_counts_in_full(server: Server, tmp_path: Path) -> None:
