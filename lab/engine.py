@@ -218,8 +218,13 @@ class Engine:
         return sorted(set(found.split()))
 
     def remove_images(self, names: list[str]) -> None:
-        if names:
-            self.run("rmi", "--force", *names)
+        """Removes images; one that went with another of them is no error."""
+        for name in names:
+            try:
+                self.run("rmi", "--force", name)
+            except EngineError as error:
+                if "No such image" not in str(error):
+                    raise
 
 
 def _labels(lab: str, kind: str, data: dict[str, Any]) -> list[str]:
