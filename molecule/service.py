@@ -25,6 +25,15 @@ from testinfra.host import Host
 
 REPO = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
+# Every task of the scenario and of its tests so far, at verbosity 3 and with diffs
+LOG = REPO / ".build" / "log" / "molecule-ansible.log"
+SECRETS = ("postgresql_password", "redis_password", "redis_admin_password", "haproxy_stats_password")
+
+
+def secrets_said() -> list[str]:
+    """Names of the secrets that the log has."""
+    log = LOG.read_text()
+    return [name for name in SECRETS if (REPO / ".secrets" / name).read_text().strip() in log]
 
 
 def wait_until(what: str, ready: Callable[[], object], seconds: float = 30.0) -> None:
@@ -128,8 +137,13 @@ class Service:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start ansible-playbook, in a process group of its own as a shell does."""
-        # Molecule wants colours, and tests don't
-        environment = {**os.environ, "ANSIBLE_FORCE_COLOR": "false"}
+        environment = {
+            **os.environ,
+            # Molecule wants colours, and tests don't
+            "ANSIBLE_FORCE_COLOR": "false",
+            "ANSIBLE_LOG_PATH": str(LOG),
+            "ANSIBLE_LOG_VERBOSITY": "3",
+        }
         return subprocess.Popen(
             [str(BIN / "ansible-playbook"), *arguments],
             cwd=REPO,

@@ -242,8 +242,6 @@ class Event:
     # What the operator is told, and whether the command succeeds
     says: tuple[str, ...] = ()
     succeeds: bool = True
-    # Only for the benchmark: the checks of the project would take too long
-    long: bool = False
 
     @property
     def name(self) -> str:
@@ -254,7 +252,7 @@ EVENTS = (
     Event("SIGKILL of an app container", kill_container, IN_FLIGHT, OUT + BACK),
     Event(f"app droplet cut off from its network for {CUT_OFF_SECONDS} s", cut_off, IN_FLIGHT, BACK),
     Event("app droplet rebooted", reboot_app_droplet, IN_FLIGHT, OUT + BACK),
-    Event("app droplet power-cycled", power_cycle_app_droplet, IN_FLIGHT, OUT + BACK, long=True),
+    Event("app droplet power-cycled", power_cycle_app_droplet, IN_FLIGHT, OUT + BACK),
     Event(f"disk of an app droplet full for {FULL_SECONDS} s", fill_disk, whole=OUT + BACK),
     Event("HAProxy reloaded 20 times", reload_haproxy),
     Event("PostgreSQL restarted", restart_postgresql),
@@ -262,10 +260,10 @@ EVENTS = (
     # What nobody else can serve meanwhile: clients are refused until it is there again
     Event("HAProxy restarted by hand", restart_haproxy, failed=None, whole=5),
     # Debian reloads it
-    Event("HAProxy's package reinstalled", reinstall_haproxy, long=True),
+    Event("HAProxy's package reinstalled", reinstall_haproxy),
     Event("data droplet rebooted", reboot_data_droplet, failed=None, whole=OUT + BACK),
-    Event("all droplets rebooted at once", reboot_everything, failed=None, whole=30, long=True),
-    Event("site.yml on what is as it should be", run_site, long=True),
+    Event("all droplets rebooted at once", reboot_everything, failed=None, whole=30),
+    Event("site.yml on what is as it should be", run_site),
     Event("deploy of a good release", deploy_good, says=("Replaced on app-1, app-2",)),
     Event("deploy of a release that is never ready", deploy_never_ready, says=("stopped at app-1",), succeeds=False),
     Event(
@@ -273,7 +271,6 @@ EVENTS = (
         deploy_dies,
         says=("stopped at app-1",),
         succeeds=False,
-        long=True,
     ),
     Event("deploy of an image that does not exist", deploy_missing, says=("never-built",), succeeds=False),
     Event(
@@ -281,11 +278,10 @@ EVENTS = (
         deploy_twice_at_once,
         says=("has been changing this service since",),
         succeeds=False,
-        long=True,
     ),
     Event("deploy interrupted with Ctrl-C and run again", deploy_interrupted, says=("Replaced on",)),
-    Event("rollback", rollback, says=("Replaced on",), long=True),
+    Event("rollback", rollback, says=("Replaced on",)),
     Event("one app server out for maintenance and in again", maintain),
-    Event("2 → 4 droplets", scale_out, says=("4 app servers",), long=True),
-    Event("4 → 2 droplets", scale_in, says=("2 app servers",), long=True),
+    Event("2 → 4 droplets", scale_out, says=("4 app servers",)),
+    Event("4 → 2 droplets", scale_in, says=("2 app servers",)),
 )

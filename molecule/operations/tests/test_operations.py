@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Each event under 200 requests a second. `make bench-operations` measures those that take too long for here, too."""
+"""Each event under 200 requests a second. `make bench-operations` prints and draws what they cost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 from events import EVENTS, IN_FLIGHT, Event
 from measure import Result, measure
-from service import Service
+from service import LOG, Service, secrets_said
 
 
 def told(result: Result) -> str:
@@ -18,7 +18,7 @@ def told(result: Result) -> str:
     return f"{len(result.failed)} of {len(result.requests)} failed: {errors.most_common(5)}\n{result.output[-3000:]}"
 
 
-@pytest.mark.parametrize("event", [pytest.param(event, id=event.name) for event in EVENTS if not event.long])
+@pytest.mark.parametrize("event", [pytest.param(event, id=event.name) for event in EVENTS])
 def test_event(service: Service, event: Event) -> None:
     result = measure(service, event.run)
 
@@ -33,3 +33,11 @@ def test_event(service: Service, event: Event) -> None:
     assert -result.lost <= len(result.failed) + result.again + by_haproxy, told(result)
     if event.whole is not None:
         assert result.whole - (result.ended - result.began) <= event.whole, result.views
+
+
+def test_no_event_and_no_status_says_a_secret(service: Service) -> None:
+    status = service.play("playbooks/status.yml")
+    assert status.returncode == 0, status.stdout
+    assert "Nothing differs from the inventory." in status.stdout
+    assert "TASK [Set aside | " in LOG.read_text()
+    assert secrets_said() == []

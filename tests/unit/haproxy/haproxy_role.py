@@ -8,24 +8,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import ansible_templates
 import yaml
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar, trust_as_template
 
 ROLE = Path(__file__).resolve().parents[3] / "roles" / "haproxy"
 SERVERS = [
     {"name": "app-1", "address": "192.0.2.1", "port": 8000},
     {"name": "app-2", "address": "192.0.2.2", "port": 8000},
 ]
-
-
-def trusted(value: Any) -> Any:
-    """The value with its texts as ones that Ansible takes as templates, like those of a vars file."""
-    if isinstance(value, dict):
-        return {key: trusted(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [trusted(item) for item in value]
-    return trust_as_template(value) if isinstance(value, str) else value
 
 
 def defaults() -> dict[str, Any]:
@@ -36,9 +26,9 @@ def render(**settings: Any) -> str:
     """Return the haproxy.cfg that the role makes of these variables on a machine with 1 GiB of memory."""
     internal = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
     machine = {"__haproxy_state": {"stdout_lines": ["1024", "524288"]}, "ansible_managed": "Ansible managed"}
-    variables = trusted({**defaults(), "haproxy_servers": SERVERS, **settings, **internal, **machine})
+    variables = {**defaults(), "haproxy_servers": SERVERS, **settings, **internal, **machine}
     template = (ROLE / "templates" / "haproxy.cfg.j2").read_text()
-    return str(Templar(loader=DataLoader(), variables=variables).template(trust_as_template(template)))
+    return ansible_templates.render(template, variables)
 
 
 def section(text: str, header: str) -> list[str]:

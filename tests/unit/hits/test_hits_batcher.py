@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, sleep
 
@@ -91,7 +92,8 @@ def test_failed_record_fails_its_hits_and_no_later_ones() -> None:
     assert recorder.checks == 2
 
 
-def test_hit_that_was_given_up_is_not_counted_later() -> None:
+@pytest.mark.parametrize("ask", [Batcher.hit, Batcher.check])
+def test_what_was_given_up_is_not_done_later(ask: Callable[[Batcher], object]) -> None:
     recorder = FakeRecorder()
     batcher = Batcher(recorder, timeout=0.1)
     recorder.let_go.clear()
@@ -99,13 +101,14 @@ def test_hit_that_was_given_up_is_not_counted_later() -> None:
         under_way = pool.submit(batcher.hit)
         assert recorder.entered.acquire(timeout=5)
         with pytest.raises(NotRecordedError, match="in time"):
-            batcher.hit()
+            ask(batcher)
         recorder.let_go.set()
         # Given up or not, it was under way, and so it counts
         under_way.exception()
 
     assert batcher.hit().total == 102
     assert recorder.batches == [1, 1]
+    assert recorder.checks == 0
 
 
 def test_recorder_may_do_what_waits_when_there_are_no_hits() -> None:
@@ -114,22 +117,6 @@ def test_recorder_may_do_what_waits_when_there_are_no_hits() -> None:
 
     assert recorder.idled.wait(10)
     assert recorder.batches == []
-
-
-def test_check_that_was_given_up_is_not_made_later() -> None:
-    recorder = FakeRecorder()
-    batcher = Batcher(recorder, timeout=0.1)
-    recorder.let_go.clear()
-    with ThreadPoolExecutor(1) as pool:
-        under_way = pool.submit(batcher.hit)
-        assert recorder.entered.acquire(timeout=5)
-        with pytest.raises(NotRecordedError, match="in time"):
-            batcher.check()
-        recorder.let_go.set()
-        under_way.exception()
-    batcher.hit()
-
-    assert recorder.checks == 0
 
 
 def test_earlier_figures_differ_in_nothing_but_the_counts() -> None:

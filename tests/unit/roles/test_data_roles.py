@@ -8,21 +8,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import ansible_templates
 import pytest
 import yaml
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar, trust_as_template
 
 ROLES = Path(__file__).resolve().parents[3] / "roles"
-
-
-def trusted(value: Any) -> Any:
-    """The value with its texts as ones that Ansible takes as templates, like those of a vars file."""
-    if isinstance(value, dict):
-        return {key: trusted(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [trusted(item) for item in value]
-    return trust_as_template(value) if isinstance(value, str) else value
 
 
 def text_of(role: str, template: str, mebibytes: int = 2048, version: str = "8.0", **settings: Any) -> str:
@@ -31,8 +21,9 @@ def text_of(role: str, template: str, mebibytes: int = 2048, version: str = "8.0
     defaults, internal = (yaml.safe_load((folder / part / "main.yml").read_text()) for part in ("defaults", "vars"))
     state = {"stdout_lines": [f"memory {mebibytes}", f"version {version}"]}
     host = {f"__{role}_state": state, "ansible_managed": "Ansible managed"}
-    templar = Templar(loader=DataLoader(), variables=trusted({**defaults, **settings, **internal, **host}))
-    return str(templar.template(trust_as_template((folder / "templates" / template).read_text())))
+    return ansible_templates.render(
+        (folder / "templates" / template).read_text(), {**defaults, **settings, **internal, **host}
+    )
 
 
 def render(role: str, template: str, mebibytes: int = 2048, **settings: Any) -> dict[str, str]:
