@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ REPO = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 LOGS = REPO / ".build" / "log"
 PYTEST_SUMMARY = re.compile(r"(?P<counts>\d+ (?:passed|failed|errors?|skipped)\b.*) in [\d.]+s\b")
+PYTEST_FAILURE = re.compile(r"(?:FAILED|ERROR) (?=\S+\.py\b)")
+# Colours, and the frame that molecule puts around what its verifier says
+FRAME = re.compile(r"^(?:[ ]|\x1b\[[\d;]*m)*│|\x1b\[[\d;]*m", re.MULTILINE)
 DEBIAN_12 = ("env", "MOLECULE_IMAGE=debian-12-x64")
 HAPROXY = ("scripts/molecule", "test", "-s", "haproxy")
 APP = ("scripts/molecule", "test", "-s", "app")
@@ -63,13 +67,21 @@ CHECKS = (
 def count(output: str) -> tuple[int, int]:
     """Return (passed, failed) of the last pytest summary in the output; (0, 0) where there is none."""
     passed = failed = 0
-    for line in output.splitlines():
-        found = PYTEST_SUMMARY.search(re.sub(r"\x1b\[[\d;]*m", "", line))
+    for line in FRAME.sub("", output).splitlines():
+        found = PYTEST_SUMMARY.search(line)
         if found:
             counts = {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", found["counts"])}
             passed = counts.get("passed", 0)
             failed = counts.get("failed", 0) + counts.get("error", 0) + counts.get("errors", 0)
     return passed, failed
+
+
+def failures(output: str, width: int = 240) -> list[str]:
+    """What pytest says of each failed test at its end, a line of at most so many characters each."""
+    _, _, end = FRAME.sub("", output).rpartition("short test summary info")
+    summary = PYTEST_SUMMARY.search(end)
+    text = " ".join(end[: summary.start() if summary else None].split())
+    return [textwrap.shorten(part, width, placeholder=" …") for part in PYTEST_FAILURE.split(text)[1:]]
 
 
 def log_of(name: str) -> Path:
@@ -138,6 +150,8 @@ def main() -> int:
     print(f"\n{'check':<22}{'passed':>8}{'failed':>8}{'seconds':>9}")
     for name, (passed, failed, seconds) in results.items():
         print(f"{name:<22}{passed:>8}{failed:>8}{seconds:>9.1f}")
+        if failed:
+            print(*(f"  {line}" for line in failures(log_of(name).read_text())), sep="\n")
     total_passed = sum(passed for passed, _, _ in results.values())
     total_failed = sum(failed for _, failed, _ in results.values())
     print(f"\n{total_passed} passed, {total_failed} failed")

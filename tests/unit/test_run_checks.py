@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts import run_checks
-from scripts.run_checks import Check, count
+from scripts.run_checks import Check, count, failures
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,24 @@ from scripts.run_checks import Check, count
 )
 def test_last_summary_counts(output: str, counted: tuple[int, int]) -> None:
     assert count(output) == counted
+
+
+def test_failures_are_a_line_each_however_molecule_breaks_them() -> None:
+    output = (
+        "  \x1b[2m│\x1b[0m =========================== short test summary info\n"
+        "  \x1b[2m│\x1b[0m   ============================\n"
+        "  \x1b[2m│\x1b[0m FAILED tests/test_operations.py::test_event[rollback]\n"
+        "  \x1b[2m│\x1b[0m   - AssertionError: 3 of 1200\n"
+        "  \x1b[2m│\x1b[0m   failed\n"
+        "  \x1b[2m│\x1b[0m ERROR tests/test_lb.py\n"
+        "  \x1b[2m│\x1b[0m 1 failed, 2 passed, 1 error in 660.65s (0:11:00)\n"
+        "CRITICAL Verifier tests failed\n"
+    )
+    assert failures(output) == [
+        "tests/test_operations.py::test_event[rollback] - AssertionError: 3 of 1200 failed",
+        "tests/test_lb.py",
+    ]
+    assert failures("error: no network\n") == []
 
 
 def test_droplets_that_could_not_be_had_get_one_more_chance_and_is_shown(
