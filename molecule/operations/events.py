@@ -7,12 +7,13 @@ Each is a function of the service that makes it happen, and returns what the ope
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from subprocess import CompletedProcess, Popen
+from subprocess import CompletedProcess, Popen, TimeoutExpired
 
 from service import Service, wait_until
 from testinfra.host import Host
@@ -173,11 +174,18 @@ def deploy_interrupted(service: Service) -> CompletedProcess[str]:
     release = good(service)
     first = service.start("playbooks/deploy.yml", "-e", f"release={release}")
     read_until(first, "Roll | Release runs", "Container | Former container is set aside")
-    # As a terminal does: to all processes in it
-    os.killpg(first.pid, signal.SIGINT)
-    first.communicate()
+    interrupt(first)
     assert first.returncode != 0
     return deploy(service, release)
+
+
+def interrupt(process: Popen[str]) -> None:
+    """Press Ctrl-C, and again where Ansible waits for ever for a worker that the first one ended in mid-sentence."""
+    while process.poll() is None:
+        # As a terminal does: to all processes in it
+        os.killpg(process.pid, signal.SIGINT)
+        with contextlib.suppress(TimeoutExpired):
+            process.communicate(timeout=10)
 
 
 def rollback(service: Service) -> CompletedProcess[str]:
