@@ -173,7 +173,7 @@ def deploy_interrupted(service: Service) -> CompletedProcess[str]:
     """Ctrl-C at the worst moment, when a host has neither its former container nor its new one; then once more."""
     release = good(service)
     first = service.start("playbooks/deploy.yml", "-e", f"release={release}")
-    read_until(first, "Roll | Release runs", "Container | Former container is set aside")
+    read_until(first, "Roll | Release runs", "Change | Former container is set aside")
     interrupt(first)
     assert first.returncode != 0
     return deploy(service, release)

@@ -107,7 +107,15 @@ def test_host_without_private_address_is_named(tmp_path: Path) -> None:
     done = preflight(tmp_path, groups)
 
     assert done.returncode != 0
-    assert "app-2 has no private_address" in done.stdout
+    assert "app-2: no private_address. With droplets, " in done.stdout
+
+
+def test_hosts_without_any_private_address_are_named_at_once(tmp_path: Path) -> None:
+    host = {key: value for key, value in HOST.items() if key != "private_address"}
+    done = preflight(tmp_path, everything() | {"app": {"app-1": host, "app-2": HOST, "app-3": host}})
+
+    assert done.returncode != 0
+    assert "app-1, app-3: no private_address. With droplets, " in done.stdout
 
 
 @pytest.mark.parametrize(
