@@ -47,10 +47,11 @@ class Check:
 CHECKS = (
     Check("ruff", ("ruff", "check", ".")),
     Check("ruff format", ("ruff", "format", "--check", ".")),
+    Check("mypy", ("mypy",)),
     Check("yamllint", ("yamllint", "--strict", ".")),
     # The project's own inventory needs an account, so it gets an empty one
     Check("ansible-lint", ("env", *EMPTY_INVENTORY, "ansible-lint", "--offline", "--strict")),
-    Check("unit tests", ("pytest", "tests/unit")),
+    Check("unit tests", ("pytest", "tests/unit", "--numprocesses", "auto")),
     Check("plugins on droplets", ("scripts/integration",), droplets=True),
     Check("molecule, Debian 13", ("scripts/molecule", "test"), droplets=True),
     Check("molecule, Debian 12", (*DEBIAN_12, "scripts/molecule", "test"), droplets=True),

@@ -203,7 +203,7 @@ class _Checker:
         self, path: t.Callable[[str], str], section: Section, lines: tuple[str, ...], texts: tuple[str, ...]
     ) -> str:
         """Check what frontends and backends have in common; return the mode."""
-        mode = section.get("mode") or self.mode
+        mode: str = section.get("mode") or self.mode
         for key in lines:
             self.lines(path(key), section.get(key))
         for key in texts:
@@ -359,8 +359,8 @@ class _Checker:
                 self.wrong(where, address, f"an address that nothing else listens at ({seen[address]} does)")
             seen[address] = where
 
-        keys = (*TEXTS_OF_BACKEND, "mode", "stick", "http_check", "maintenance", "servers")
-        app = {key: flat.get(key) for key in keys}
+        keys_of_backend = (*TEXTS_OF_BACKEND, "mode", "stick", "http_check", "maintenance", "servers")
+        app = {key: flat.get(key) for key in keys_of_backend}
         self.backend(_flat, app)
         for section in backends:
             self.backend(_path("haproxy_backends", section), section)

@@ -305,6 +305,7 @@ _FILE_NAMES = ("droplets.yml", "droplets.yaml", "digitalocean.yml", "digitalocea
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: ignore[misc]
     NAME = "alphacoder.scaleout.droplets"
+    inventory: InventoryData
 
     def __init__(self) -> None:
         super().__init__()
@@ -390,7 +391,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             self.display.warning(f"The cache can't be read, so the API is asked: {' '.join(str(error).split())}")
             return None
         self.display.vv(f"{len(answer['droplets'])} droplets are in the cache")
-        return t.cast(Item, answer)
+        return answer
 
     def _client(self) -> Client:
         for option, least in (("page_size", 1), ("workers", 1), ("timeout", 1), ("retries", 0)):

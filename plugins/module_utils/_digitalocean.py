@@ -241,7 +241,8 @@ class Client:
     @functools.cached_property
     def _tls(self) -> ssl.SSLContext:
         # Reading the machine's certificates takes longer than many an answer, so once must do
-        return make_context(validate_certs=self.validate_certs)
+        context: ssl.SSLContext = make_context(validate_certs=self.validate_certs)
+        return context
 
     def _send(self, method: str, path: str, query: t.Mapping[str, t.Any] | None, body: Item | None) -> _Answer:
         url = self.url.rstrip("/") + path + ("?" + urlencode(query) if query else "")

@@ -816,10 +816,10 @@ def report(module: AnsibleModule, desired: Desired, the_plan: Plan, result: Resu
         raise PoolError(f"{'. '.join(texts)}. Nothing was changed, because on_drift is fail.")
     for text in texts:
         module.warn(f"{text}: it holds for new droplets only. Remove a droplet and let it be made again to change it.")
-    if text := down(the_plan.keep):
+    if is_down := down(the_plan.keep):
         if params["wait"]:
-            raise PoolError(f"{text} Nothing was changed.")
-        module.warn(text)
+            raise PoolError(f"{is_down} Nothing was changed.")
+        module.warn(is_down)
 
 
 def run(module: AnsibleModule, result: Result) -> None:

@@ -50,7 +50,15 @@ def test_another_process_of_that_number_is_not_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "holder", ["", "nonsense", "{", "[]", '{"pid": "x"}', changed(host="another-machine", pid=999999999)]
+    "holder",
+    [
+        "",
+        "nonsense",
+        "{",
+        "[]",
+        '{"pid": "x"}',
+        pytest.param(changed(host="another-machine", pid=999999999), id="another machine"),
+    ],
 )
 def test_one_that_can_not_be_asked_may_go_on(holder: str) -> None:
     assert asked(holder) == "may go on"
