@@ -48,9 +48,14 @@ class Figures:
 class Recorder(Protocol):
     """What a batcher drives, always from one and the same thread. `record` and `check` raise NotRecordedError."""
 
-    def record(self, count: int) -> Figures: ...
-    def check(self) -> None: ...
-    def idle(self) -> None: ...
+    def record(self, count: int) -> Figures:
+        """Put so many hits on record."""
+
+    def check(self) -> None:
+        """Return if a hit could be put on record."""
+
+    def idle(self) -> None:
+        """Do what can wait until nobody does."""
 
 
 class _Asked(Generic[T]):

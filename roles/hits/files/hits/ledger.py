@@ -295,7 +295,7 @@ class Ledger:
             if self._samples.broken(now):
                 counts, begun, before = Counter[str](), Counter[str](), Counter[str]()
                 rows = self._query(RECENT)
-                for writer, hits, of_this, of_last, _ in rows:
+                for writer, hits, of_this, of_last, _age in rows:
                     counts[_instance(writer)] += hits
                     begun[_instance(writer)] += hits - of_this
                     before[_instance(writer)] += hits - of_this - of_last
@@ -353,7 +353,7 @@ class Ledger:
             "UPDATE instances SET told = true FROM unnest(%s::text[], %s::bigint[]) AS known (instance, hits) "
             "WHERE instances.instance = known.instance AND instances.hits = known.hits AND instances.instance IN "
             "(SELECT instance FROM instances WHERE NOT told FOR UPDATE SKIP LOCKED)",
-            [[name for name, _ in rows], [hits for _, hits in rows]],
+            [[row[0] for row in rows], [row[1] for row in rows]],
         )
         return answer
 

@@ -61,7 +61,8 @@ def _split(name: str, value: str, schemes: tuple[str, ...], example: str) -> Spl
     try:
         url = urlsplit(value)
         # Both are parsed only when they are asked for
-        _ = url.hostname, url.port
+        for part in ("hostname", "port"):
+            getattr(url, part)
     except ValueError:
         raise _wrong(name, "has an address or a port that is not valid", example) from None
     if url.scheme not in schemes:

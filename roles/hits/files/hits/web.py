@@ -33,8 +33,11 @@ METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 class Counter(Protocol):
     """What the pages need of a batcher. Both methods raise NotRecordedError."""
 
-    def hit(self) -> Figures: ...
-    def check(self) -> None: ...
+    def hit(self) -> Figures:
+        """Count one hit."""
+
+    def check(self) -> None:
+        """Return if a hit could be counted."""
 
 
 def create_app(instance: str, counter: Counter) -> Flask:
