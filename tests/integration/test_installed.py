@@ -1,0 +1,170 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The collection as ansible-galaxy installs it, used by name from a project that is not this checkout.
+
+The whole service runs on one droplet, which is in every group.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import urllib.request
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPO = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+DEPENDENCIES = REPO / ".build" / "collections" / "ansible_collections" / "community"
+# All that the tarball holds at its top
+SHIPPED = {
+    "CHANGELOG.rst",
+    "FILES.json",
+    "LICENSE",
+    "MANIFEST.json",
+    "README.md",
+    "changelogs",
+    "inventory",
+    "meta",
+    "playbooks",
+    "plugins",
+    "roles",
+}
+NEVER = {".pyc", ".key", ".pem", ".gz", ".whl", ".png", ".log"}
+CONFIGURATION = "[defaults]\ninventory = inventory/digitalocean.yml\ncollections_path = collections\n"
+ONE_DROPLET = {
+    "scaleout_region": "fra1",
+    "scaleout_pools": [
+        {"name": "one", "count": 1, "size": "s-1vcpu-2gb", "tags": ["lb", "app", "postgresql", "redis"]},
+    ],
+}
+
+
+class Project:
+    """A user's folder with an inventory, and the collection in a path of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.collection = folder / "collections" / "ansible_collections" / "alphacoder" / "scaleout"
+
+    def run(self, *command: str, fails: bool = False) -> str:
+        """Run one of Ansible's commands there; return what it said on both channels."""
+        environment = {
+            name: value for name, value in os.environ.items() if name not in ("ANSIBLE_CONFIG", "PYTHONPATH")
+        }
+        done = subprocess.run(
+            [str(BIN / command[0]), *command[1:]],
+            cwd=self.folder,
+            env={**environment, "ANSIBLE_NOCOLOR": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert (done.returncode != 0) == fails, done.stdout
+        assert "Traceback" not in done.stdout
+        return done.stdout
+
+    def playbook(self, name: str, *arguments: str) -> str:
+        return self.run("ansible-playbook", f"alphacoder.scaleout.{name}", *arguments)
+
+    def install(self, source: str) -> None:
+        self.folder.mkdir()
+        (self.folder / "ansible.cfg").write_text(CONFIGURATION)
+        # No server is asked: what it depends on is there
+        self.run("ansible-galaxy", "collection", "install", source, "--no-deps", "-p", "collections")
+        (self.collection.parents[1] / "community").symlink_to(DEPENDENCIES)
+        shutil.copytree(self.collection / "inventory", self.folder / "inventory")
+        own = self.folder / "inventory" / "group_vars" / "all.yml"
+        own.write_text(yaml.safe_dump(yaml.safe_load(own.read_text()) | ONE_DROPLET))
+
+
+@pytest.fixture(scope="module")
+def tarball(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("build")
+    command = [str(BIN / "ansible-galaxy"), "collection", "build", "--output-path", str(folder)]
+    subprocess.run(command, cwd=REPO, check=True, capture_output=True)
+    (file,) = folder.glob("alphacoder-scaleout-*.tar.gz")
+    return file
+
+
+@pytest.fixture(scope="module")
+def project(tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """One with the tarball installed, and the service running."""
+    project = Project(tmp_path_factory.mktemp("tarball") / "project")
+    project.install(str(tarball))
+    project.playbook("provision")
+    project.playbook("site")
+    return project
+
+
+def address(project: Project) -> str:
+    inventory = json.loads(
+        project.run("ansible-inventory", "--list"), object_hook=lambda value: value.get("__ansible_unsafe", value)
+    )
+    assert inventory["lb"]["hosts"] == inventory["app"]["hosts"] == ["one-1"]
+    return inventory["_meta"]["hostvars"]["one-1"]["do_public_ipv4"]
+
+
+def total(project: Project) -> int:
+    with urllib.request.urlopen(f"http://{address(project)}/api/hits", timeout=10) as response:
+        answer = json.load(response)
+    assert answer["instance"] == "one-1"
+    return answer["total"]
+
+
+def test_tarball_is_small_and_holds_nothing_else(tarball: Path) -> None:
+    with tarfile.open(tarball) as archive:
+        names = archive.getnames()
+
+    assert {name.split("/")[0] for name in names} <= SHIPPED
+    assert [name for name in names if Path(name).suffix in NEVER] == []
+    assert tarball.stat().st_size < 400_000
+
+
+def test_service_is_brought_up_by_name(project: Project) -> None:
+    assert total(project) == total(project) - 1
+
+
+def test_second_run_changes_nothing(project: Project) -> None:
+    assert "changed=0 " in project.playbook("site").split("PLAY RECAP")[1]
+
+
+def test_playbooks_run_by_name(project: Project) -> None:
+    before = total(project)
+    assert "Nothing differs from the inventory." in project.playbook("status")
+    assert "one-1" in project.playbook("maintenance", "-e", "state=maint")
+    assert "one-1" in project.playbook("maintenance", "-e", "state=ready")
+    # Where nothing is to be deployed
+    project.playbook("deploy")
+    assert "no former release" in project.run("ansible-playbook", "alphacoder.scaleout.rollback", fails=True)
+    project.playbook("scale", "-e", "app_count=1", "--check")
+    assert total(project) == before + 1
+
+
+def test_modules_and_roles_are_found_by_name(project: Project) -> None:
+    said = project.run("ansible", "lb", "-m", "alphacoder.scaleout.haproxy_info", "-a", "backend=app")
+    assert '"name": "one-1"' in said
+    for kind, name in [
+        ("inventory", "droplets"),
+        ("module", "droplet_pool"),
+        ("module", "haproxy_server"),
+        ("role", "app"),
+    ]:
+        assert name in project.run("ansible-doc", "-t", kind, f"alphacoder.scaleout.{name}")
+
+
+def test_clone_does_the_same(project: Project, tmp_path: Path) -> None:
+    clone = Project(tmp_path / "project")
+    clone.install(f"git+file://{REPO}")
+    # Of the same service: its secrets
+    shutil.copytree(project.folder / ".secrets", clone.folder / ".secrets")
+
+    assert "changed=0 " in clone.playbook("site").split("PLAY RECAP")[1]
+    assert "Nothing differs from the inventory." in clone.playbook("status")
