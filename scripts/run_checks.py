@@ -52,6 +52,8 @@ CHECKS = (
     Check("yamllint", ("yamllint", "--strict", ".")),
     # The project's own inventory needs an account, so it gets an empty one
     Check("ansible-lint", ("env", *EMPTY_INVENTORY, "ansible-lint", "--offline", "--strict")),
+    Check("docs", ("scripts/docs",)),
+    Check("tested options", ("python", "scripts/untested_options.py")),
     Check("unit tests", ("pytest", "tests/unit", "--numprocesses", "auto")),
     Check("sanity", ("scripts/sanity",), quick=False),
     Check("plugins on droplets", ("scripts/integration",), droplets=True),

@@ -106,6 +106,32 @@ def test_release_that_fails_says_why_and_the_former_serves(
     assert ask(service) == f"Hello from {service.group('app')[0]}\n"
 
 
+@pytest.mark.usefixtures("as_it_was")
+def test_every_setting_reaches_the_container(service: Service, app: Host) -> None:
+    before = inspect(app, "{{.Id}}")
+    changes = {"app_instance_id": "one", "app_stop_timeout": 7, "app_read_only": False, "app_tmpfs": ["/run", "/tmp"]}
+    done = converge(service, app_replace=False, **changes)
+    assert (done.returncode, inspect(app, "{{.Id}}")) == (0, before), done.stdout
+
+    done = converge(service, app_min_ready_seconds=0, app_releases_kept=1, **changes)
+    assert done.returncode == 0, done.stdout
+    assert (
+        inspect(app, "{{.Config.StopTimeout}} {{.HostConfig.ReadonlyRootfs}} {{.HostConfig.Tmpfs}}")
+        == "7 false map[/run: /tmp:]"
+    )
+    assert "INSTANCE_ID=one" in inspect(app, "{{.Config.Env}}")
+    assert len(json.loads(app.file(f"/var/lib/alphacoder-app/{NAME}.json").content_string)) == 1
+
+
+@pytest.mark.usefixtures("as_it_was")
+def test_hand_on_a_container_is_undone(service: Service, app: Host) -> None:
+    app.check_output(f"docker update --restart no {NAME} && docker stop {NAME}")
+    done = converge(service)
+
+    assert done.returncode == 0, done.stdout
+    assert inspect(app, "{{.State.Status}} {{.HostConfig.RestartPolicy.Name}}") == "running unless-stopped"
+
+
 @pytest.mark.parametrize(
     ("setting", "says"),
     [

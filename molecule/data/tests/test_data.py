@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,6 +107,23 @@ def test_only_what_needs_a_restart_restarts(data: DataTier) -> None:
     done = data.converge("--extra-vars", str({"postgresql_settings": {"max_worker_processes": 9}}))
     assert (done.returncode, data.show("max_worker_processes")) == (0, "9"), done.stdout
     assert data.started() != before
+
+
+@pytest.mark.usefixtures("settings_as_they_were")
+def test_cluster_without_checksums_is_given_some_only_when_told(data: DataTier) -> None:
+    version = data.show("server_version").split(".")[0]
+    unit = f"postgresql@{version}-main"
+    program = f"/usr/lib/postgresql/{version}/bin/pg_checksums --disable --pgdata /var/lib/postgresql/{version}/main"
+    data.host.check_output(f"systemctl stop {unit} && runuser --user postgres -- {program} && systemctl start {unit}")
+    done = data.converge()
+    assert done.returncode != 0
+    assert "was made without data checksums" in done.stdout
+    assert data.show("data_checksums") == "off"
+
+    told = {"postgresql_enable_checksums": True, "postgresql_backup_enabled": False}
+    done = data.converge("--extra-vars", json.dumps(told))
+    assert (done.returncode, data.show("data_checksums")) == (0, "on"), done.stdout
+    assert not data.host.service("postgresql-backup.timer").is_running
 
 
 # --- Backups ---

@@ -444,7 +444,7 @@ def test_backend_in_maintenance_shows_its_page(balancer: Balancer) -> None:
 
     assert (reply.status, reply.headers["Retry-After"]) == (503, "60")
     assert reply.headers["Content-Type"] == "text/html; charset=utf-8"
-    assert b"<h1>Back soon</h1>" in reply.body
+    assert b"<h1>Closed for the tests</h1>" in reply.body
 
 
 # Headers

@@ -161,6 +161,11 @@ def test_hosts_without_any_private_address_are_named_at_once(tmp_path: Path) -> 
             "postgresql_backup_directory: 'backups' (a path of at least",
         ),
         ("hits_workers", "many", "hits_workers is 'many'; it must be auto, or a number from 1 to 64"),
+        (
+            "hits_python_version",
+            "python3",
+            "hits_python_version is 'python3'; it must be the CPython of hits_base_image",
+        ),
         ("docker_daemon_options", {"hosts": []}, "docker_daemon_options must not set 'hosts'"),
         ("hits_base_image_archive", "/nowhere.tar", "this machine has no such file"),
     ],

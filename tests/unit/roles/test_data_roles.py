@@ -55,14 +55,25 @@ def test_settings_of_the_user_hold_over_the_formula() -> None:
         "postgresql",
         "scaleout.conf.j2",
         postgresql_shared_buffers="1GB",
+        postgresql_port=5433,
+        postgresql_effective_cache_size="3GB",
+        postgresql_maintenance_work_mem="128MB",
         postgresql_work_mem="64MB",
         postgresql_max_connections=20,
         postgresql_settings={"synchronous_commit": False, "search_path": "it's", "random_page_cost": 1.1},
     )
 
     assert (found["shared_buffers"], found["work_mem"], found["max_connections"]) == ("1GB", "64MB", "20")
+    assert (found["effective_cache_size"], found["maintenance_work_mem"], found["port"]) == ("3GB", "128MB", "5433")
     assert (found["synchronous_commit"], found["fsync"], found["random_page_cost"]) == ("off", "on", "1.1")
     assert found["search_path"] == "it''s"
+
+
+def test_redis_without_a_file_of_its_writes() -> None:
+    found = render("redis", "redis.conf.j2", redis_appendonly=False)
+
+    assert found["appendonly"] == "no"
+    assert "appendfsync" not in found
 
 
 @pytest.mark.parametrize(
