@@ -21,6 +21,16 @@ quick: ## The checks that need no droplets
 	@scripts/setup test
 	@.venv/bin/python scripts/run_checks.py --quick
 
+.PHONY: sanity
+sanity: ## ansible-test sanity, by default with every ansible-core that Python 3.11 can install. CORES=2.20.0 names others
+	@scripts/setup test
+	@CORES="$(CORES)" scripts/sanity
+
+.PHONY: docs
+docs: ## The pages of docs/ and the reference, as HTML in .build/docs/html
+	@scripts/setup test
+	@scripts/docs
+
 .PHONY: bench
 bench: bench-inventory bench-haproxy bench-hits bench-operations ## Every benchmark
 

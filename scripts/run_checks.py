@@ -32,6 +32,7 @@ DATA = ("scripts/molecule", "test", "-s", "data")
 OPERATIONS = ("scripts/molecule", "test", "-s", "operations")
 # No droplet stands, with its service on it, in less
 DROPLETS_SECONDS = 20
+WORKFLOWS = (".github/workflows/release.yml", ".github/workflows/test.yml")
 EMPTY_INVENTORY = ("ANSIBLE_INVENTORY=/dev/null", "ANSIBLE_INVENTORY_ENABLED=ini")
 
 
@@ -50,6 +51,7 @@ CHECKS = (
     Check("ruff format", ("ruff", "format", "--check", ".")),
     Check("mypy", ("mypy",)),
     Check("yamllint", ("yamllint", "--strict", ".")),
+    Check("workflows", ("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *WORKFLOWS)),
     # The project's own inventory needs an account, so it gets an empty one
     Check("ansible-lint", ("env", *EMPTY_INVENTORY, "ansible-lint", "--offline", "--strict")),
     Check("docs", ("scripts/docs",)),
