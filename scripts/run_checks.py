@@ -26,10 +26,10 @@ PYTEST_FAILURE = re.compile(r"(?:FAILED|ERROR) (?=\S+\.py\b)")
 # Colours, and the frame that molecule puts around what its verifier says
 FRAME = re.compile(r"^(?:[ ]|\x1b\[[\d;]*m)*│|\x1b\[[\d;]*m", re.MULTILINE)
 DEBIAN_12 = ("env", "MOLECULE_IMAGE=debian-12-x64")
-HAPROXY = ("scripts/molecule", "test", "-s", "haproxy")
-APP = ("scripts/molecule", "test", "-s", "app")
-DATA = ("scripts/molecule", "test", "-s", "data")
-OPERATIONS = ("scripts/molecule", "test", "-s", "operations")
+HAPROXY = ("molecule", "test", "-s", "haproxy")
+APP = ("molecule", "test", "-s", "app")
+DATA = ("molecule", "test", "-s", "data")
+OPERATIONS = ("molecule", "test", "-s", "operations")
 # No droplet stands, with its service on it, in less
 DROPLETS_SECONDS = 20
 WORKFLOWS = (".github/workflows/release.yml", ".github/workflows/test.yml")
@@ -59,8 +59,8 @@ CHECKS = (
     Check("unit tests", ("pytest", "tests/unit", "--numprocesses", "auto")),
     Check("sanity", ("scripts/sanity",), quick=False),
     Check("plugins on droplets", ("scripts/integration",), droplets=True),
-    Check("molecule, Debian 13", ("scripts/molecule", "test"), droplets=True),
-    Check("molecule, Debian 12", (*DEBIAN_12, "scripts/molecule", "test"), droplets=True),
+    Check("molecule, Debian 13", ("molecule", "test"), droplets=True),
+    Check("molecule, Debian 12", (*DEBIAN_12, "molecule", "test"), droplets=True),
     Check("haproxy, Debian 13", HAPROXY, droplets=True),
     Check("haproxy, Debian 12", (*DEBIAN_12, *HAPROXY), droplets=True),
     Check("app, Debian 13", APP, droplets=True),
