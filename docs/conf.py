@@ -11,4 +11,6 @@ root_doc = "docs/contents"
 include_patterns = ["*.md", "CHANGELOG.rst", "docs/**", "lab/README.md", "roles/*/README.md"]
 # GitHub's anchors of headings, which pages link to
 myst_heading_anchors = 4
+# The language of one example, haproxy, is known to forges and not to Pygments
+suppress_warnings = ["misc.highlighting_failure"]
 html_theme = "sphinx_ansible_theme"

@@ -132,10 +132,6 @@ def test_service_is_brought_up_by_name(project: Project) -> None:
     assert total(project) == total(project) - 1
 
 
-def test_second_run_changes_nothing(project: Project) -> None:
-    assert "changed=0 " in project.playbook("site").split("PLAY RECAP")[1]
-
-
 def test_playbooks_run_by_name(project: Project) -> None:
     before = total(project)
     assert "Nothing differs from the inventory." in project.playbook("status")
