@@ -32,7 +32,7 @@ DATA = ("molecule", "test", "-s", "data")
 OPERATIONS = ("molecule", "test", "-s", "operations")
 # No droplet stands, with its service on it, in less
 DROPLETS_SECONDS = 20
-WORKFLOWS = (".github/workflows/release.yml", ".github/workflows/test.yml")
+WORKFLOWS = tuple(str(file) for file in sorted((REPO / ".github" / "workflows").iterdir()))
 EMPTY_INVENTORY = ("ANSIBLE_INVENTORY=/dev/null", "ANSIBLE_INVENTORY_ENABLED=ini")
 
 
@@ -158,7 +158,8 @@ def main() -> int:
     for name, (passed, failed, seconds) in results.items():
         print(f"{name:<22}{passed:>8}{failed:>8}{seconds:>9.1f}")
         if failed:
-            print(*(f"  {line}" for line in failures(log_of(name).read_text())), sep="\n")
+            for line in failures(log_of(name).read_text()):
+                print(f"  {line}")
     total_passed = sum(passed for passed, _, _ in results.values())
     total_failed = sum(failed for _, failed, _ in results.values())
     print(f"\n{total_passed} passed, {total_failed} failed")

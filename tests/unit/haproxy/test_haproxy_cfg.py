@@ -138,68 +138,58 @@ def test_texts_of_extra_vars_are_taken_as_what_they_say() -> None:
     assert section(text, "backend app")[-1] == "server app-1 192.0.2.1:8000 tcp-ut 3s"
 
 
+OWN_FRONTEND = {"name": "own", "bind": "*:9000", "default_backend": "app"}
+OWN_BACKEND = {"name": "own", "servers": [SERVERS[0] | {"name": "one"}]}
+
+
 @pytest.mark.parametrize(
-    ("setting", "value", "header", "line"),
+    ("settings", "header", "line"),
     [
-        ("haproxy_acl", "is_api path_beg /api/", "frontend public", "acl is_api path_beg /api/"),
-        ("haproxy_tcp_request", "inspect-delay 2s", "frontend public", "tcp-request inspect-delay 2s"),
-        ("haproxy_hash_type", "consistent", "backend app", "hash-type consistent"),
-        ("haproxy_http_reuse", "never", "backend app", "http-reuse never"),
+        ({"haproxy_acl": "is_api path_beg /api/"}, "frontend public", "acl is_api path_beg /api/"),
+        ({"haproxy_tcp_request": "inspect-delay 2s"}, "frontend public", "tcp-request inspect-delay 2s"),
+        ({"haproxy_hash_type": "consistent"}, "backend app", "hash-type consistent"),
+        ({"haproxy_http_reuse": "never"}, "backend app", "http-reuse never"),
+        ({"haproxy_stick_table": "type ip size 1k"}, "backend app", "stick-table type ip size 1k peers local"),
+        ({"haproxy_retry_on": "conn-failure"}, "backend app", "retry-on conn-failure"),
+        ({"haproxy_timeout_connect": "7s"}, "defaults", "timeout connect 7s"),
+        ({"haproxy_timeout_http_request": "7s"}, "defaults", "timeout http-request 7s"),
+        ({"haproxy_timeout_http_keep_alive": "7s"}, "defaults", "timeout http-keep-alive 7s"),
+        ({"haproxy_timeout_check": "7s"}, "defaults", "timeout check 7s"),
+        ({"haproxy_ssl_default_bind_ciphers": "AESGCM"}, "global", "ssl-default-bind-ciphers AESGCM"),
         (
-            "haproxy_stick_table",
-            "type ip size 1k expire 5m",
-            "backend app",
-            "stick-table type ip size 1k expire 5m peers local",
-        ),
-        ("haproxy_retry_on", "conn-failure", "backend app", "retry-on conn-failure"),
-        ("haproxy_timeout_connect", "7s", "defaults", "timeout connect 7s"),
-        ("haproxy_timeout_http_request", "7s", "defaults", "timeout http-request 7s"),
-        ("haproxy_timeout_http_keep_alive", "7s", "defaults", "timeout http-keep-alive 7s"),
-        ("haproxy_timeout_check", "7s", "defaults", "timeout check 7s"),
-        ("haproxy_ssl_default_bind_ciphers", "ECDHE+AESGCM", "global", "ssl-default-bind-ciphers ECDHE+AESGCM"),
-        (
-            "haproxy_ssl_default_bind_ciphersuites",
-            "TLS_AES_128_GCM_SHA256",
+            {"haproxy_ssl_default_bind_ciphersuites": "TLS_AES_128_GCM_SHA256"},
             "global",
             "ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256",
         ),
         (
-            "haproxy_ssl_default_bind_options",
-            "ssl-min-ver TLSv1.3",
+            {"haproxy_ssl_default_bind_options": "ssl-min-ver TLSv1.3"},
             "global",
             "ssl-default-bind-options ssl-min-ver TLSv1.3",
+        ),
+        (
+            {"haproxy_frontends": [OWN_FRONTEND | {"http_after_response": "set-header X-By lb"}]},
+            "frontend own",
+            "http-after-response set-header X-By lb",
+        ),
+        (
+            {"haproxy_backends": [OWN_BACKEND | {"use_server": "one if TRUE"}]},
+            "backend own",
+            "use-server one if TRUE",
+        ),
+        ({"haproxy_backends": [OWN_BACKEND | {"fullconn": 100}]}, "backend own", "fullconn 100"),
+        (
+            {"haproxy_backends": [OWN_BACKEND | {"retry_on": "conn-failure"}]},
+            "backend own",
+            "retry-on conn-failure",
         ),
     ],
 )
 def test_setting_stands_in_its_section_in_its_own_words(
-    haproxy_program: str, etc: Path, setting: str, value: str, header: str, line: str
+    haproxy_program: str, etc: Path, settings: dict[str, Any], header: str, line: str
 ) -> None:
-    text = render(**{setting: value})
+    text = render(**settings)
 
     assert line in section(text, header)
-    assert refusal(haproxy_program, text, etc) == ""
-
-
-@pytest.mark.parametrize(
-    ("where", "key", "value", "line"),
-    [
-        ("frontends", "http_after_response", "set-header X-By lb", "http-after-response set-header X-By lb"),
-        ("backends", "use_server", "one if TRUE", "use-server one if TRUE"),
-        ("backends", "fullconn", 100, "fullconn 100"),
-        ("backends", "retry_on", "conn-failure", "retry-on conn-failure"),
-    ],
-)
-def test_key_stands_in_its_section_in_its_own_words(
-    haproxy_program: str, etc: Path, where: str, key: str, value: object, line: str
-) -> None:
-    own = (
-        {"bind": "*:9000", "default_backend": "app"}
-        if where == "frontends"
-        else {"servers": [SERVERS[0] | {"name": "one"}]}
-    )
-    text = render(**{f"haproxy_{where}": [{"name": "own", key: value, **own}]})
-
-    assert line in section(text, f"{where[:-1]} own")
     assert refusal(haproxy_program, text, etc) == ""
 
 
