@@ -83,12 +83,16 @@ def count(output: str) -> tuple[int, int]:
     return passed, failed
 
 
-def failures(output: str, width: int = 240) -> list[str]:
-    """What pytest says of each failed test at its end, a line of at most so many characters each."""
+def failures(output: str, width: int = 400) -> list[str]:
+    """What pytest says of each failed test at its end, a line of at most so many characters each.
+
+    Of what an Ansible run said, the last task that failed is what matters.
+    """
     _, _, end = FRAME.sub("", output).rpartition("short test summary info")
     summary = PYTEST_SUMMARY.search(end)
     text = " ".join(end[: summary.start() if summary else None].split())
-    return [textwrap.shorten(part, width, placeholder=" …") for part in PYTEST_FAILURE.split(text)[1:]]
+    said = [re.sub(r" - .*(?= fatal: \[)", " -", part) for part in PYTEST_FAILURE.split(text)[1:]]
+    return [textwrap.shorten(part, width, placeholder=" …") for part in said]
 
 
 def log_of(name: str) -> Path:

@@ -34,12 +34,16 @@ def test_failures_are_a_line_each_however_molecule_breaks_them() -> None:
         "  \x1b[2m│\x1b[0m FAILED tests/test_operations.py::test_event[rollback]\n"
         "  \x1b[2m│\x1b[0m   - AssertionError: 3 of 1200\n"
         "  \x1b[2m│\x1b[0m   failed\n"
+        "ERROR tests/test_data.py::test_site - AssertionError: PLAY [Inventory] ***\n"
+        "fatal: [app-1]: FAILED! => gone through\n"
+        "fatal: [app-2]: FAILED! => msg: No space\n"
         "  \x1b[2m│\x1b[0m ERROR tests/test_lb.py\n"
-        "  \x1b[2m│\x1b[0m 1 failed, 2 passed, 1 error in 660.65s (0:11:00)\n"
+        "  \x1b[2m│\x1b[0m 1 failed, 2 passed, 2 errors in 660.65s (0:11:00)\n"
         "CRITICAL Verifier tests failed\n"
     )
     assert failures(output) == [
         "tests/test_operations.py::test_event[rollback] - AssertionError: 3 of 1200 failed",
+        "tests/test_data.py::test_site - fatal: [app-2]: FAILED! => msg: No space",
         "tests/test_lb.py",
     ]
     assert failures("error: no network\n") == []
