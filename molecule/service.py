@@ -26,7 +26,7 @@ from testinfra.host import Host
 REPO = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 # Every task of the scenario and of its tests so far, at verbosity 3 and with diffs
-LOG = REPO / ".build" / "log" / "molecule-ansible.log"
+LOG = REPO / ".build" / "log" / f"molecule-ansible-{os.environ.get('LAB', 'test')}.log"
 SECRETS = ("postgresql_password", "redis_password", "redis_admin_password", "haproxy_stats_password")
 
 

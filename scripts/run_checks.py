@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run every check of the project, all of them even when one fails, and sum them up.
 
+Those that need droplets leave half of two cores idle, so two of them run at a time, each in a lab of its own.
+
 The last line reads `N passed, N failed`: the tests that pytest and molecule's verifier counted, and one for each other
 check.
 """
@@ -14,8 +16,10 @@ import re
 import subprocess
 import sys
 import textwrap
+import threading
 import time
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent
@@ -32,18 +36,35 @@ DATA = ("molecule", "test", "-s", "data")
 OPERATIONS = ("molecule", "test", "-s", "operations")
 # No droplet stands, with its service on it, in less
 DROPLETS_SECONDS = 20
+# Labs (lab/README.md) in which checks run at the same time
+LABS = ("test", "test2")
 WORKFLOWS = tuple(str(file) for file in sorted((REPO / ".github" / "workflows").iterdir()))
 EMPTY_INVENTORY = ("ANSIBLE_INVENTORY=/dev/null", "ANSIBLE_INVENTORY_ENABLED=ini")
 
 
 @dataclass(frozen=True)
 class Check:
-    """A command, and what it is called; `droplets`: it needs a lab; `quick`: it doesn't, and takes a minute at most."""
+    """A command, and what it is called.
+
+    `droplets`: it needs a lab; `alone`: and what it measures, another check would disturb; `quick`: it needs none, and
+    takes a minute at most.
+    """
 
     name: str
     command: tuple[str, ...]
     droplets: bool = False
+    alone: bool = False
     quick: bool = True
+
+
+@dataclass(frozen=True)
+class Result:
+    """How many tests passed and failed, and how long it took; `note`: what has to be told of it besides."""
+
+    passed: int
+    failed: int
+    seconds: float
+    note: str = ""
 
 
 CHECKS = (
@@ -58,16 +79,17 @@ CHECKS = (
     Check("tested options", ("python", "scripts/untested_options.py")),
     Check("unit tests", ("pytest", "tests/unit", "--numprocesses", "auto")),
     Check("sanity", ("scripts/sanity",), quick=False),
-    Check("plugins on droplets", ("scripts/integration",), droplets=True),
+    # The first one builds the app's image, which the later ones find; what is left together at the end is short
     Check("molecule, Debian 13", ("molecule", "test"), droplets=True),
+    Check("plugins on droplets", ("scripts/integration",), droplets=True),
     Check("molecule, Debian 12", (*DEBIAN_12, "molecule", "test"), droplets=True),
+    Check("data, Debian 13", DATA, droplets=True),
+    Check("data, Debian 12", (*DEBIAN_12, *DATA), droplets=True),
     Check("haproxy, Debian 13", HAPROXY, droplets=True),
     Check("haproxy, Debian 12", (*DEBIAN_12, *HAPROXY), droplets=True),
     Check("app, Debian 13", APP, droplets=True),
     Check("app, Debian 12", (*DEBIAN_12, *APP), droplets=True),
-    Check("data, Debian 13", DATA, droplets=True),
-    Check("data, Debian 12", (*DEBIAN_12, *DATA), droplets=True),
-    Check("operations, Debian 13", OPERATIONS, droplets=True),
+    Check("operations, Debian 13", OPERATIONS, droplets=True, alone=True),
 )
 
 
@@ -99,12 +121,12 @@ def log_of(name: str) -> Path:
     return LOGS / f"{name.replace(',', '').replace(' ', '-')}.log"
 
 
-def run(check: Check) -> tuple[int, int, float]:
-    """Run one check with its output on the screen and in a log; return (passed, failed, seconds)."""
-    print(f"\n== {check.name}: {' '.join(check.command)}", flush=True)
+def run(check: Check, lab: str = "", show: bool = True) -> Result:
+    """Run one check, with its output in a log and, as it comes, on the screen."""
+    print(f"\n== {check.name}: {' '.join(check.command)}" + (f" (lab {lab})" if lab else ""), flush=True)
     start = time.monotonic()
     output = []
-    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"} | ({"LAB": lab} if lab else {})
     with log_of(check.name).open("w") as file:
         process = subprocess.Popen(
             check.command,
@@ -117,7 +139,8 @@ def run(check: Check) -> tuple[int, int, float]:
         )
         assert process.stdout is not None
         for line in process.stdout:
-            sys.stdout.write(line)
+            if show:
+                sys.stdout.write(line)
             file.write(line)
             output.append(line)
         status = process.wait()
@@ -126,7 +149,37 @@ def run(check: Check) -> tuple[int, int, float]:
         passed, failed = (1, 0) if status == 0 else (0, 1)
     elif status and not failed:
         failed = 1
-    return passed, failed, time.monotonic() - start
+    return Result(passed, failed, time.monotonic() - start)
+
+
+def run_on_droplets(check: Check, lab: str, show: bool) -> Result:
+    """Run one in a lab. If there were no droplets so soon, that is noted, and it gets one more chance."""
+    result = run(check, lab, show)
+    if not result.failed or result.passed or result.seconds >= DROPLETS_SECONDS:
+        return result
+    note = f"\n== {check.name} was run again: it had no droplets yet. It ended with:"
+    note = "\n".join([note, *last_lines(check.name)])
+    return replace(run(check, lab, show), note=note)
+
+
+def run_side_by_side(checks: list[Check]) -> dict[str, Result]:
+    """Run some at a time, each in the next lab that is free, in that order. Their output is in their logs only."""
+    waiting = deque(checks)
+    results = {}
+
+    def go_on(lab: str) -> None:
+        while waiting:
+            check = waiting.popleft()
+            result = results[check.name] = run_on_droplets(check, lab, show=False)
+            counts = f"{result.passed} passed, {result.failed} failed"
+            print(f"\n== {check.name}: {counts} in {result.seconds:.0f} s; {log_of(check.name)}", flush=True)
+
+    threads = [threading.Thread(target=go_on, args=(lab,)) for lab in LABS]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
 
 
 def last_lines(name: str, number: int = 40) -> list[str]:
@@ -140,32 +193,27 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="leave out the checks that need droplets or minutes")
     quick = parser.parse_args().quick
     LOGS.mkdir(parents=True, exist_ok=True)
-    results = {}
-    notes = []
-    for check in CHECKS:
-        if quick and (check.droplets or not check.quick):
-            continue
-        results[check.name] = run(check)
-        # So soon there were no droplets yet: that is shown, and they get one more chance
-        passed, failed, seconds = results[check.name]
-        if check.droplets and failed and not passed and seconds < DROPLETS_SECONDS:
-            notes.append(f"\n== {check.name} was run again: it had no droplets yet. It ended with:")
-            notes += last_lines(check.name)
-            results[check.name] = run(check)
+    checks = [check for check in CHECKS if not quick or (check.quick and not check.droplets)]
+    results = {check.name: run(check) for check in checks if not check.droplets}
+    results |= run_side_by_side([check for check in checks if check.droplets and not check.alone])
+    results |= {check.name: run_on_droplets(check, LABS[0], show=True) for check in checks if check.alone}
+    # In their own order, whichever ended first
+    results = {check.name: results[check.name] for check in checks}
 
-    for name, (_, failed, _) in results.items():
-        if failed:
+    notes = [result.note for result in results.values() if result.note]
+    for name, result in results.items():
+        if result.failed:
             notes += [f"\n== {name} failed; {log_of(name)} ends with:", *last_lines(name)]
     print(*notes, sep="\n")
 
     print(f"\n{'check':<22}{'passed':>8}{'failed':>8}{'seconds':>9}")
-    for name, (passed, failed, seconds) in results.items():
-        print(f"{name:<22}{passed:>8}{failed:>8}{seconds:>9.1f}")
-        if failed:
+    for name, result in results.items():
+        print(f"{name:<22}{result.passed:>8}{result.failed:>8}{result.seconds:>9.1f}")
+        if result.failed:
             for line in failures(log_of(name).read_text()):
                 print(f"  {line}")
-    total_passed = sum(passed for passed, _, _ in results.values())
-    total_failed = sum(failed for _, failed, _ in results.values())
+    total_passed = sum(result.passed for result in results.values())
+    total_failed = sum(result.failed for result in results.values())
     print(f"\n{total_passed} passed, {total_failed} failed")
     return 1 if total_failed else 0
 

@@ -67,3 +67,26 @@ def test_droplets_that_could_not_be_had_get_one_more_chance_and_is_shown(
     assert "hiccup was run again: it had no droplets yet. It ended with:\nerror: no network\n" in shown
     assert shown.endswith("\n5 passed, 1 failed\n")
     assert (tmp_path / "tries").read_text() == "again\n"
+
+
+def test_as_many_at_a_time_as_there_are_labs_and_what_measures_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Each waits until the other one has begun, in another lab
+    meet = 'touch $LAB; until [ -e test ] && [ -e test2 ]; do :; done; echo "1 passed in 1.0s"'
+    alone = 'echo $LAB with $(ls test test2); rm test; echo "1 passed in 1.0s"'
+    checks = (
+        Check("alone", ("sh", "-c", alone), droplets=True, alone=True),
+        Check("one", ("sh", "-c", meet), droplets=True),
+        Check("other", ("sh", "-c", meet), droplets=True),
+    )
+    monkeypatch.setattr(run_checks, "CHECKS", checks)
+    monkeypatch.setattr(run_checks, "LOGS", tmp_path)
+    monkeypatch.setattr(run_checks, "REPO", tmp_path)
+    monkeypatch.setattr("sys.argv", ["run_checks.py"])
+
+    assert run_checks.main() == 0
+
+    shown = capsys.readouterr().out
+    assert "\ntest with test test2\n" in shown
+    assert shown.endswith("\n3 passed, 0 failed\n")

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from ipaddress import IPv4Network
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -47,11 +48,11 @@ def test_the_token_is_made_once(shared: Path) -> None:
 
 
 def test_labs_share_nothing(shared: Path) -> None:
-    first, second = (state.lab(name) for name in state.NAMES)
-    assert first.port != second.port
-    assert first.folder != second.folder
-    assert not first.public.overlaps(second.public)
-    assert not first.private.overlaps(second.private)
+    for first, second in combinations([state.lab(name) for name in state.NAMES], 2):
+        assert first.port != second.port
+        assert first.folder != second.folder
+        assert not first.public.overlaps(second.public)
+        assert not first.private.overlaps(second.private)
 
 
 def test_networks_stay_as_they_were_made(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
