@@ -5,8 +5,8 @@
 The others are the file of the simplest popular role (geerlingguy.haproxy with its defaults), nginx's usual proxy file,
 and the servers asked directly. All run, one kept busy at a time and in turn, in a Debian of their own (a folder under
 .build, made once by mmdebstrap) on a loopback interface of their own: this machine gets no package, no service and no
-open port, and its own port 80 does not matter. Access logs are on everywhere; one rsyslog receives those of both files
-for HAProxy. Figures depend on the machine and on what else it does, ratios do so less.
+open port, and its own port 80 does not matter. Access logs are on everywhere: the role's own program keeps the role's,
+rsyslog the other HAProxy's. Figures depend on the machine and on what else it does, ratios do so less.
 
     make bench-haproxy
     make bench-haproxy ARGS='--image debian-13 --rounds 9'
@@ -31,7 +31,7 @@ import sys
 import time
 import typing as t
 from dataclasses import dataclass, field
-from fcntl import ioctl
+from fcntl import F_SETPIPE_SZ, fcntl, ioctl
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent / "load_balancer"
@@ -138,9 +138,9 @@ def render(root: Path) -> None:
     (root / "usr/local/sbin").mkdir(exist_ok=True)
     for source, target in (
         *((folder / f"haproxy-{name}.cfg", etc / "haproxy" / f"{name}.cfg") for name in ("default", *RELOAD_SERVERS)),
-        (folder / "rsyslog.conf", etc / "rsyslog.d" / "40-haproxy-access.conf"),
         (role / "files/503.html", etc / "haproxy/pages/503.html"),
         (role / "files/haproxy-unit", root / "usr/local/sbin/haproxy-unit"),
+        (role / "files/haproxy-log", root / "usr/local/sbin/haproxy-log"),
         (HERE / "rsyslog.conf", etc / "rsyslog.conf"),
         (HERE / "peer.cfg", etc / "haproxy/peer.cfg"),
         (HERE / "nginx.conf", etc / "nginx/nginx.conf"),
@@ -177,11 +177,11 @@ def enter(root: Path) -> None:
 # --- The programs in it ---
 
 
-def start(root: Path, *command: str) -> int:
+def start(root: Path, *command: str, stdin: int = subprocess.DEVNULL, stdout: int | None = None) -> int:
     """Start a program that stays, and return its process id."""
-    log = (root / "var/log" / f"{Path(command[0]).name}-output.log").open("a")
+    said = (root / "var/log" / f"{Path(command[0]).name}-output.log").open("a")
     chroot = ["chroot", str(root), *command]
-    return subprocess.Popen(chroot, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT).pid
+    return subprocess.Popen(chroot, stdin=stdin, stdout=said if stdout is None else stdout, stderr=said).pid
 
 
 def wait_until(what: str, is_so: t.Callable[[], bool], seconds: float = 30) -> None:
@@ -209,11 +209,19 @@ def answer(port: int, header: str = "") -> str | None:
     return fields.get(header.lower(), "")
 
 
-def haproxy(root: Path, name: str) -> int:
+def haproxy(root: Path, name: str, stdout: int | None = None) -> int:
     """Start HAProxy as its unit does. The role's own process has the master's socket at the unit's place."""
     files = ["-f", f"/etc/haproxy/{name}.cfg", "-p", f"/run/{name}.pid"]
     master = "/run/haproxy-master.sock" if name != "peer" else "/run/peer.sock"
-    return start(root, "/usr/sbin/haproxy", "-W", *files, "-S", master)
+    return start(root, "/usr/sbin/haproxy", "-W", *files, "-S", master, stdout=stdout)
+
+
+def role_haproxy(root: Path) -> list[int]:
+    """Start the role's HAProxy and what keeps its log, with a pipe between them as its units have it."""
+    pipe, log = os.pipe()
+    fcntl(log, F_SETPIPE_SZ, 2**20)
+    keeper = start(root, "/usr/bin/python3", "/usr/local/sbin/haproxy-log", stdin=pipe)
+    return [haproxy(root, "default", log), keeper]
 
 
 def start_all(root: Path) -> list[Party]:
@@ -225,7 +233,7 @@ def start_all(root: Path) -> list[Party]:
     backend = start(root, "/usr/sbin/nginx", "-c", "/etc/nginx/backend.conf", "-g", "daemon off;")
     proxy = start(root, "/usr/sbin/nginx", "-g", "daemon off;")
     parties = [
-        Party(OWN, 80, logs / "haproxy.log", [haproxy(root, "default"), rsyslog]),
+        Party(OWN, 80, logs / "haproxy.log", role_haproxy(root)),
         Party(PEER, 81, logs / "haproxy.log", [haproxy(root, "peer"), rsyslog]),
         Party("nginx, usual proxy file", 82, logs / "nginx/access.log", [proxy]),
         Party("server asked directly", 8001, None, [backend]),

@@ -107,6 +107,27 @@ def test_log_is_rotated_and_goes_on(balancer: Balancer) -> None:
     assert old in balancer.host.check_output("zcat %s", f"{LOG}.2.gz")
 
 
+def test_log_has_a_line_for_each_request_whatever_happens_to_what_keeps_it(balancer: Balancer) -> None:
+    def lines() -> int:
+        return int(balancer.host.run("zcat --force %s* | grep --count 'GET /load '", LOG).stdout)
+
+    # The oldest one goes at a rotation
+    balancer.host.check_output("rm -f %s.*", LOG)
+    before = lines()
+    with Load(balancer, keep_alive=True) as load:
+        for _ in range(3):
+            balancer.host.check_output("systemctl restart haproxy-log.service")
+            balancer.host.check_output("logrotate --force /etc/logrotate.d/haproxy")
+            balancer.reload()
+        # The next line starts it
+        balancer.host.check_output("systemctl stop haproxy-log.service")
+
+    assert load.failed == []
+    wait_until("line for each request", lambda: lines() - before >= load.done)
+    assert lines() - before == load.done
+    assert "DroppedLogs: 0" in balancer.runtime("show info")
+
+
 @pytest.mark.parametrize(
     ("change", "says", "line"),
     [
