@@ -127,7 +127,8 @@ def run(check: Check, lab: str = "", show: bool = True) -> Result:
     start = time.monotonic()
     output = []
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"} | ({"LAB": lab} if lab else {})
-    with log_of(check.name).open("w") as file:
+    # A line at a time, so that it can be followed
+    with log_of(check.name).open("w", buffering=1) as file:
         process = subprocess.Popen(
             check.command,
             cwd=REPO,

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -49,44 +50,48 @@ def test_failures_are_a_line_each_however_molecule_breaks_them() -> None:
     assert failures("error: no network\n") == []
 
 
-def test_droplets_that_could_not_be_had_get_one_more_chance_and_is_shown(
+@pytest.fixture
+def run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Runs other checks than the project's, in a folder of the test; returns the exit status and what was shown."""
+
+    def run(*checks: Check) -> tuple[int, str]:
+        monkeypatch.setattr(run_checks, "CHECKS", checks)
+        monkeypatch.setattr(run_checks, "LOGS", tmp_path)
+        monkeypatch.setattr(run_checks, "REPO", tmp_path)
+        monkeypatch.setattr("sys.argv", ["run_checks.py"])
+        status = run_checks.main()
+        return status, capsys.readouterr().out
+
+    return run
+
+
+def test_droplets_that_could_not_be_had_get_one_more_chance_and_is_shown(
+    tmp_path: Path, run: Callable[..., tuple[int, str]]
 ) -> None:
     script = "if [ -e tried ]; then echo '3 passed in 1.0s'; else touch tried; echo 'error: no network'; exit 1; fi"
-    broken = Check(
-        "broken", ("sh", "-c", "echo '1 failed, 2 passed in 1.0s'; echo again >> tries; exit 1"), droplets=True
+    broken = "echo '1 failed, 2 passed in 1.0s'; echo again >> tries; exit 1"
+    status, shown = run(
+        Check("hiccup", ("sh", "-c", script), droplets=True), Check("broken", ("sh", "-c", broken), droplets=True)
     )
-    monkeypatch.setattr(run_checks, "CHECKS", (Check("hiccup", ("sh", "-c", script), droplets=True), broken))
-    monkeypatch.setattr(run_checks, "LOGS", tmp_path)
-    monkeypatch.setattr(run_checks, "REPO", tmp_path)
-    monkeypatch.setattr("sys.argv", ["run_checks.py"])
 
-    assert run_checks.main() == 1
-
-    shown = capsys.readouterr().out
+    assert status == 1
     assert "hiccup was run again: it had no droplets yet. It ended with:\nerror: no network\n" in shown
     assert shown.endswith("\n5 passed, 1 failed\n")
     assert (tmp_path / "tries").read_text() == "again\n"
 
 
-def test_as_many_at_a_time_as_there_are_labs_and_what_measures_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_as_many_at_a_time_as_there_are_labs_and_what_measures_alone(run: Callable[..., tuple[int, str]]) -> None:
     # Each waits until the other one has begun, in another lab
     meet = 'touch $LAB; until [ -e test ] && [ -e test2 ]; do :; done; echo "1 passed in 1.0s"'
     alone = 'echo $LAB with $(ls test test2); rm test; echo "1 passed in 1.0s"'
-    checks = (
+    status, shown = run(
         Check("alone", ("sh", "-c", alone), droplets=True, alone=True),
         Check("one", ("sh", "-c", meet), droplets=True),
         Check("other", ("sh", "-c", meet), droplets=True),
     )
-    monkeypatch.setattr(run_checks, "CHECKS", checks)
-    monkeypatch.setattr(run_checks, "LOGS", tmp_path)
-    monkeypatch.setattr(run_checks, "REPO", tmp_path)
-    monkeypatch.setattr("sys.argv", ["run_checks.py"])
 
-    assert run_checks.main() == 0
-
-    shown = capsys.readouterr().out
+    assert status == 0
     assert "\ntest with test test2\n" in shown
     assert shown.endswith("\n3 passed, 0 failed\n")
