@@ -135,7 +135,7 @@ def test_hand_on_a_container_is_undone(service: Service, app: Host) -> None:
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
-        ({"app_health_path": "up"}, "begins with /"),
+        ({"app_health_path": "up"}, "must begin with /"),
         ({"app_env": {"NOT-A-NAME": "secret-value"}}, "NOT-A-NAME"),
     ],
 )
