@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run every check of the project, all of them even when one fails, and sum them up.
 
-Those that need droplets leave half of two cores idle, so two of them run at a time, each in a lab of its own.
+Each leaves some of two cores idle, so two of them run at a time; those that need droplets in a lab of their own each.
 
 The last line reads `N passed, N failed`: the tests that pytest and molecule's verifier counted, and one for each other
 check.
@@ -68,16 +68,17 @@ class Result:
 
 
 CHECKS = (
+    # The longest of those without droplets; the others fit beside it
+    Check("unit tests", ("pytest", "tests/unit", "--numprocesses", "auto")),
     Check("ruff", ("ruff", "check", ".")),
     Check("ruff format", ("ruff", "format", "--check", ".")),
     Check("mypy", ("mypy",)),
     Check("yamllint", ("yamllint", "--strict", ".")),
     Check("workflows", ("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *WORKFLOWS)),
     # The project's own inventory needs an account, so it gets an empty one
-    Check("ansible-lint", ("env", *EMPTY_INVENTORY, "ansible-lint", "--offline", "--strict")),
+    Check("ansible-lint", ("env", *EMPTY_INVENTORY, "ansible-lint", "--offline", "--strict", "-q")),
     Check("docs", ("scripts/docs",)),
     Check("tested options", ("python", "scripts/untested_options.py")),
-    Check("unit tests", ("pytest", "tests/unit", "--numprocesses", "auto")),
     Check("sanity", ("scripts/sanity",), quick=False),
     # The first one builds the app's image, which the later ones find; what is left together at the end is short
     Check("molecule, Debian 13", ("molecule", "test"), droplets=True),
@@ -108,9 +109,12 @@ def count(output: str) -> tuple[int, int]:
 def failures(output: str, width: int = 400) -> list[str]:
     """What pytest says of each failed test at its end, a line of at most so many characters each.
 
-    Of what an Ansible run said, the last task that failed is what matters.
+    Of what an Ansible run said, the last task that failed is what matters. Of a check without pytest, its last lines.
     """
-    _, _, end = FRAME.sub("", output).rpartition("short test summary info")
+    plain = FRAME.sub("", output)
+    _, found, end = plain.rpartition("short test summary info")
+    if not found:
+        return [line.strip() for line in plain.splitlines() if line.strip()][-5:]
     summary = PYTEST_SUMMARY.search(end)
     text = " ".join(end[: summary.start() if summary else None].split())
     said = [re.sub(r" - .*(?= fatal: \[)", " -", part) for part in PYTEST_FAILURE.split(text)[1:]]
@@ -153,8 +157,10 @@ def run(check: Check, lab: str = "", show: bool = True) -> Result:
     return Result(passed, failed, time.monotonic() - start)
 
 
-def run_on_droplets(check: Check, lab: str, show: bool) -> Result:
-    """Run one in a lab. If there were no droplets so soon, that is noted, and it gets one more chance."""
+def run_in_lab(check: Check, lab: str, show: bool) -> Result:
+    """Run one. If there were no droplets so soon, that is noted, and it gets one more chance."""
+    if not check.droplets:
+        return run(check, show=show)
     result = run(check, lab, show)
     if not result.failed or result.passed or result.seconds >= DROPLETS_SECONDS:
         return result
@@ -171,7 +177,7 @@ def run_side_by_side(checks: list[Check]) -> dict[str, Result]:
     def go_on(lab: str) -> None:
         while waiting:
             check = waiting.popleft()
-            result = results[check.name] = run_on_droplets(check, lab, show=False)
+            result = results[check.name] = run_in_lab(check, lab, show=False)
             counts = f"{result.passed} passed, {result.failed} failed"
             print(f"\n== {check.name}: {counts} in {result.seconds:.0f} s; {log_of(check.name)}", flush=True)
 
@@ -195,9 +201,10 @@ def main() -> int:
     quick = parser.parse_args().quick
     LOGS.mkdir(parents=True, exist_ok=True)
     checks = [check for check in CHECKS if not quick or (check.quick and not check.droplets)]
-    results = {check.name: run(check) for check in checks if not check.droplets}
+    # What takes minutes has to wait for what says in seconds that it is no use
+    results = run_side_by_side([check for check in checks if not check.droplets])
     results |= run_side_by_side([check for check in checks if check.droplets and not check.alone])
-    results |= {check.name: run_on_droplets(check, LABS[0], show=True) for check in checks if check.alone}
+    results |= {check.name: run_in_lab(check, LABS[0], show=True) for check in checks if check.alone}
     # In their own order, whichever ended first
     results = {check.name: results[check.name] for check in checks}
 

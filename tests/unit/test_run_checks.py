@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def test_failures_are_a_line_each_however_molecule_breaks_them() -> None:
         "tests/test_data.py::test_site - fatal: [app-2]: FAILED! => msg: No space",
         "tests/test_lb.py",
     ]
-    assert failures("error: no network\n") == []
+    assert failures("one\n\n  \x1b[31mtwo\x1b[0m\nthree\nfour\nfive\nsix\n") == ["two", "three", "four", "five", "six"]
 
 
 @pytest.fixture
@@ -80,6 +81,20 @@ def test_droplets_that_could_not_be_had_get_one_more_chance_and_is_shown(
     assert "hiccup was run again: it had no droplets yet. It ended with:\nerror: no network\n" in shown
     assert shown.endswith("\n5 passed, 1 failed\n")
     assert (tmp_path / "tries").read_text() == "again\n"
+
+
+def test_checks_without_droplets_run_side_by_side_and_before_those_with(run: Callable[..., tuple[int, str]]) -> None:
+    meet = "touch $0; until [ -e one ] && [ -e other ]; do :; done"
+    status, shown = run(
+        Check("droplets", ("sh", "-c", "test -e one && test -e other"), droplets=True),
+        Check("one", ("sh", "-c", meet, "one")),
+        Check("other", ("sh", "-c", meet, "other")),
+        Check("refused", ("sh", "-c", "echo no; exit 1")),
+    )
+
+    assert status == 1
+    assert re.search(r"\nrefused +0 +1 +\d+\.\d\n  no\n", shown)
+    assert shown.endswith("\n3 passed, 1 failed\n")
 
 
 def test_as_many_at_a_time_as_there_are_labs_and_what_measures_alone(run: Callable[..., tuple[int, str]]) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,19 @@ SERVERS = [
 ]
 
 
+@functools.cache
+def variables_of(part: str) -> dict[str, Any]:
+    return yaml.safe_load((ROLE / part / "main.yml").read_text())
+
+
 def defaults() -> dict[str, Any]:
-    return yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
+    return variables_of("defaults")
 
 
 def render(**settings: Any) -> str:
     """Return the haproxy.cfg that the role makes of these variables on a machine with 1 GiB of memory."""
-    internal = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
     machine = {"__haproxy_state": {"stdout_lines": ["1024", "524288"]}, "ansible_managed": "Ansible managed"}
-    variables = {**defaults(), "haproxy_servers": SERVERS, **settings, **internal, **machine}
+    variables = {**defaults(), "haproxy_servers": SERVERS, **settings, **variables_of("vars"), **machine}
     template = (ROLE / "templates" / "haproxy.cfg.j2").read_text()
     return ansible_templates.render(template, variables)
 
