@@ -112,7 +112,7 @@ def render(root: Path) -> None:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
     variables = {
         "folder": str(folder),
-        "__haproxy_state": {"stdout_lines": [str(memory), str(SERVICE_FILES)]},
+        "__haproxy_state": {"stdout_lines": [f"memory {memory}", f"files {SERVICE_FILES}"]},
         "files": [
             {"name": "default", "servers": servers(2), "http_response": [], "bind": "*:80"},
             *(

@@ -30,7 +30,10 @@ def defaults() -> dict[str, Any]:
 
 def render(**settings: Any) -> str:
     """Return the haproxy.cfg that the role makes of these variables on a machine with 1 GiB of memory."""
-    machine = {"__haproxy_state": {"stdout_lines": ["1024", "524288"]}, "ansible_managed": "Ansible managed"}
+    machine = {
+        "__haproxy_state": {"stdout_lines": ["memory 1024", "files 524288"]},
+        "ansible_managed": "Ansible managed",
+    }
     variables = {**defaults(), "haproxy_servers": SERVERS, **settings, **variables_of("vars"), **machine}
     template = (ROLE / "templates" / "haproxy.cfg.j2").read_text()
     return ansible_templates.render(template, variables)
