@@ -160,6 +160,7 @@ def ask_until_all_are_back(apps: tuple[App, App]) -> int:
     return len(lags)
 
 
+@pytest.mark.slow
 def test_crowd_is_counted_exactly(postgres: Postgres, database: str, apps: tuple[App, App]) -> None:
     crowd = Crowd(apps, limit=20_000)
     with crowd.at_work():
