@@ -527,9 +527,12 @@ def run(module: AnsibleModule, result: Result) -> None:
         result["diff"] = diff(servers, params)
     if module.check_mode:
         result["changed"] = any(setting_of(server) != desired(server, params) for server in servers)
-        result["servers"] = [{**server.facts(), **foreseen(server, params)} for server in servers]
+    else:
+        apply(client, servers, params, result)
+    # In case that HAProxy dies before it can be asked again, too
+    result["servers"] = [{**server.facts(), **foreseen(server, params)} for server in servers]
+    if module.check_mode:
         return
-    apply(client, servers, params, result)
     if params["state"] and params["wait"]:
         wait(client, params, result, pid, module.warn)
     elif result["changed"]:
