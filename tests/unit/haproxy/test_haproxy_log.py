@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -79,6 +80,19 @@ def test_it_goes_on_in_a_new_file_at_sighup(log: Log) -> None:
     log.write("after\n")
     log.wait_for("line in the new file", lambda: log.text() == "after\n")
     assert log.file.with_suffix(".1").read_text() == "before\n"
+
+
+def test_systemd_is_told_once_it_takes_signals(log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        log.start()
+        assert systemd.recv(100) == b"READY=1"
+    assert log.process is not None
+    log.process.send_signal(signal.SIGHUP)
+    log.write("line\n")
+    log.wait_for("line", lambda: log.text() == "line\n")
 
 
 def test_no_line_is_lost_where_it_ends_and_another_goes_on(log: Log) -> None:
