@@ -377,6 +377,8 @@ def test_redis_without_memory_keeps_what_waits_and_gives_it_back_under_load(
         cache.client.config_set("maxmemory", "0")
         crowd.await_more("recorded")
 
+    # A worker whose pause was not over had hits wait once there was memory
+    await_empty_spool(cache, database)
     assert crowd.wrong == []
     assert on_record(postgres, database) == crowd.counted
 
