@@ -46,8 +46,8 @@ EMPTY_INVENTORY = ("ANSIBLE_INVENTORY=/dev/null", "ANSIBLE_INVENTORY_ENABLED=ini
 class Check:
     """A command, and what it is called.
 
-    `droplets`: it needs a lab; `alone`: and what it measures, another check would disturb; `quick`: it needs none, and
-    takes a minute or so, with these options if there are any.
+    `droplets`: it needs a lab; `alone`: it would disturb another check, or be disturbed; `quick`: it takes a minute or so,
+    with these options if there are any.
     """
 
     name: str
@@ -84,7 +84,7 @@ CHECKS = (
     Check("ansible-lint", ("env", *EMPTY_INVENTORY, "ansible-lint", "--offline", "--strict", "-q")),
     Check("docs", ("scripts/docs",)),
     Check("tested options", ("python", "scripts/untested_options.py")),
-    Check("sanity", ("scripts/sanity",), quick=False),
+    Check("sanity", ("scripts/sanity",), alone=True, quick=False),
     # The first one builds the app's image, which the later ones find; what is left together at the end is short
     Check("molecule, Debian 13", ("molecule", "test"), droplets=True),
     Check("plugins on droplets", ("scripts/integration",), droplets=True),
@@ -213,7 +213,7 @@ def main() -> int:
             if check.quick and not check.droplets
         ]
     # What takes minutes has to wait for what says in seconds that it is no use
-    results = run_side_by_side([check for check in checks if not check.droplets])
+    results = run_side_by_side([check for check in checks if not check.droplets and not check.alone])
     results |= run_side_by_side([check for check in checks if check.droplets and not check.alone])
     results |= {check.name: run_in_lab(check, LABS[0], show=True) for check in checks if check.alone}
     # In their own order, whichever ended first
