@@ -46,8 +46,8 @@ EMPTY_INVENTORY = ("ANSIBLE_INVENTORY=/dev/null", "ANSIBLE_INVENTORY_ENABLED=ini
 class Check:
     """A command, and what it is called.
 
-    `droplets`: it needs a lab; `alone`: it would disturb another check, or be disturbed; `quick`: it takes a minute or so,
-    with these options if there are any.
+    `droplets`: it needs a lab; `alone`: it would disturb another check, or be disturbed; `quick`: it takes a minute or
+    so, with these options if there are any.
     """
 
     name: str
