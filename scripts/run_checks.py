@@ -212,7 +212,6 @@ def main() -> int:
             for check in CHECKS
             if check.quick and not check.droplets
         ]
-    # What takes minutes has to wait for what says in seconds that it is no use
     results = run_side_by_side([check for check in checks if not check.droplets and not check.alone])
     results |= run_side_by_side([check for check in checks if check.droplets and not check.alone])
     results |= {check.name: run_in_lab(check, LABS[0], show=True) for check in checks if check.alone}
