@@ -141,18 +141,21 @@ def test_a_taken_port_is_refused(shared: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_an_engine_that_was_killed_is_forgotten(tmp_path: Path) -> None:
     zombie = subprocess.Popen([sys.executable, "-c", ""])
     os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
-    runs = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "dockerd"])
-    try:
-        for process in (zombie, runs):
-            pid_file = tmp_path / f"{process.pid}.pid"
-            pid_file.write_text(f"{process.pid}\n")
-            daemons.forget_dead(pid_file, "dockerd")
-        daemons.forget_dead(tmp_path / "none", "dockerd")
-        assert [path.name for path in tmp_path.iterdir()] == [f"{runs.pid}.pid"]
-    finally:
-        runs.kill()
-        for process in (zombie, runs):
-            process.wait()
+    program = "import time; print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", program, "dockerd"], stdout=subprocess.PIPE) as runs:
+        try:
+            # For a moment, a process that begins has no words yet
+            assert runs.stdout is not None
+            runs.stdout.readline()
+            for process in (zombie, runs):
+                pid_file = tmp_path / f"{process.pid}.pid"
+                pid_file.write_text(f"{process.pid}\n")
+                daemons.forget_dead(pid_file, "dockerd")
+            daemons.forget_dead(tmp_path / "none", "dockerd")
+            assert [path.name for path in tmp_path.iterdir()] == [f"{runs.pid}.pid"]
+        finally:
+            runs.kill()
+            zombie.wait()
 
 
 def test_a_pid_that_is_another_program_now_is_left_alone(tmp_path: Path) -> None:
