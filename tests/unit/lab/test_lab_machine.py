@@ -20,6 +20,9 @@ import pytest
 from lab import checks, cli, daemons, engine, images, state
 from lab.errors import LabError
 
+# Says when it is there: for a moment, a process that begins has no words yet
+PROGRAM = "import time; print(flush=True); time.sleep(60)"
+
 
 @pytest.fixture
 def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -118,7 +121,11 @@ def test_a_time_of_the_engine_is_seconds() -> None:
 
 def test_a_service_ends_with_all_that_it_started(tmp_path: Path) -> None:
     """Its master may be dead already, and what it left behind not."""
-    script = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)', 'mine'])"
+    script = (
+        "import subprocess, sys\n"
+        f"runs = subprocess.Popen([sys.executable, '-c', {PROGRAM!r}, 'mine'], stdout=subprocess.PIPE)\n"
+        "runs.stdout.readline()"
+    )
     leader = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)
     leader.wait()
     pid_file = tmp_path / "pid"
@@ -141,10 +148,8 @@ def test_a_taken_port_is_refused(shared: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_an_engine_that_was_killed_is_forgotten(tmp_path: Path) -> None:
     zombie = subprocess.Popen([sys.executable, "-c", ""])
     os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
-    program = "import time; print(flush=True); time.sleep(60)"
-    with subprocess.Popen([sys.executable, "-c", program, "dockerd"], stdout=subprocess.PIPE) as runs:
+    with subprocess.Popen([sys.executable, "-c", PROGRAM, "dockerd"], stdout=subprocess.PIPE) as runs:
         try:
-            # For a moment, a process that begins has no words yet
             assert runs.stdout is not None
             runs.stdout.readline()
             for process in (zombie, runs):
