@@ -10,8 +10,8 @@ class ModuleDocFragment:
 options:
   api_token:
     description:
-      - The DigitalOcean API token. It needs the scopes to read, create, delete and tag droplets, and to
-        read SSH keys.
+      - The DigitalOcean API token. It needs the scopes to read, create, delete and tag droplets, to read SSH
+        keys, and to read reserved IPs if a droplet has one.
       - If not set, the first of the environment variables E(DIGITALOCEAN_TOKEN),
         E(DIGITALOCEAN_ACCESS_TOKEN) and E(DO_API_TOKEN) that is there.
     type: str

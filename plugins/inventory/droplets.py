@@ -270,6 +270,7 @@ from ansible_collections.alphacoder.scaleout.plugins.module_utils._digitalocean 
     Client,
     droplet_facts,
     public_ipv4s,
+    reserved_ipv4s,
 )
 
 try:
@@ -438,21 +439,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         self.display.vv(f"{len(droplets)} droplets came from {client.url} in {time.monotonic() - start:.1f} s")
         # Only the list of reserved addresses tells which of two public ones is the droplet's own
         if any(len(public_ipv4s(droplet)) > 1 for droplet in droplets):
-            return {"droplets": droplets, "reserved_ipv4": self._reserved(client)}
+            return {"droplets": droplets, "reserved_ipv4": reserved_ipv4s(client, self.display.warning)}
         return {"droplets": droplets, "reserved_ipv4": []}
-
-    def _reserved(self, client: Client) -> list[str]:
-        try:
-            return [entry["ip"] for entry in client.list_all("/reserved_ips", "reserved_ips", identity="ip")]
-        except ApiError as error:
-            if error.status != 403:
-                raise
-            # Both addresses lead to the droplet, so a token that may only read droplets is no reason to do without it
-            self.display.warning(
-                "The token may not read reserved IPs, so a droplet that has one may have it as its public_ipv4: give "
-                "the token the scope reserved_ip:read."
-            )
-            return []
 
     def _filter(self, answer: Item) -> list[tuple[Item, Item]]:
         reserved = frozenset(answer["reserved_ipv4"])

@@ -379,6 +379,25 @@ def public_ipv4s(droplet: Item) -> list[str]:
         raise _no_droplet(droplet) from None
 
 
+def reserved_ipv4s(client: Client, warn: t.Callable[[str], None]) -> list[str]:
+    """The account's reserved addresses (API, Reserved IPs); none, and a warning, where the token may not read them.
+
+    Raises:
+        ApiError: As for Client.get().
+    """
+    try:
+        return [entry["ip"] for entry in client.list_all("/reserved_ips", "reserved_ips", identity="ip")]
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        # Both addresses lead to the droplet, so a token that may only read droplets is no reason to do without it
+        warn(
+            "The token may not read reserved IPs, so a droplet that has one may have it as its public_ipv4: give "
+            "the token the scope reserved_ip:read."
+        )
+        return []
+
+
 def _no_droplet(droplet: Item) -> ApiError:
     return ApiError(f"DigitalOcean API: what is said of droplet {droplet.get('id')} is not what the API documents")
 

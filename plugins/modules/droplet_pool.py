@@ -314,6 +314,7 @@ from ansible_collections.alphacoder.scaleout.plugins.module_utils._digitalocean 
     Client,
     droplet_facts,
     public_ipv4s,
+    reserved_ipv4s,
 )
 from ansible_collections.alphacoder.scaleout.plugins.module_utils._pool import (
     PROGRESS_VARIABLE,
@@ -386,6 +387,7 @@ class Account:
 
     client: Client
     progress: Progress
+    warn: t.Callable[[str], None]
     # The pool's own tag, in the capitals that the API knows it by
     tag: str
     requests: int = 0
@@ -400,8 +402,7 @@ class Account:
         found = self.client.list_all("/droplets", "droplets", {"tag_name": self.tag})
         # Only the list of reserved addresses tells which of two public ones is the droplet's own
         if self._reserved is None and any(len(public_ipv4s(raw)) > 1 for raw in found):
-            listed = self.client.list_all("/reserved_ips", "reserved_ips", identity="ip")
-            self._reserved = frozenset(entry["ip"] for entry in listed)
+            self._reserved = frozenset(reserved_ipv4s(self.client, self.warn))
         return [self.facts(raw) for raw in found]
 
     def first_look(self) -> list[Droplet]:
@@ -834,7 +835,7 @@ def run(module: AnsibleModule, result: Result) -> None:
         validate_certs=params["validate_certs"],
         sleep=progress.pause,
     )
-    account = Account(client, progress, desired.own_tag)
+    account = Account(client, progress, module.warn, desired.own_tag)
     existing = account.first_look()
     result["droplets"] = show(members(desired, existing), {})
     the_plan = plan(desired, existing, None if params["state"] == "absent" else params["max_removals"])

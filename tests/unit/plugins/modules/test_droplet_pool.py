@@ -383,6 +383,13 @@ class TestAddresses:
         assert result["droplets"][0]["public_ipv4"] == "127.0.0.1"
         assert len(api.calls("GET", "/reserved_ips")) == 1
 
+    def test_a_token_that_may_not_ask_for_reserved_ones_is_enough(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(1, networks=networks("127.0.0.1", "10.114.0.1", None, "127.0.0.1"))]
+        api.replies_to = {"GET /reserved_ips": [error(403)]}
+        assert pool.ok(count=1)["droplets"][0]["public_ipv4"] == "127.0.0.1"
+        [warning] = pool.warnings
+        assert "give the token the scope reserved_ip:read" in warning
+
     def test_nobody_is_asked_for_reserved_ones_without_need(self, api: FakeApi, pool: Pool) -> None:
         pool.ok(count=1)
         assert api.calls("GET", "/reserved_ips") == []
