@@ -162,7 +162,7 @@ def run(check: Check, lab: str = "", show: bool = True) -> Result:
     return Result(passed, failed, time.monotonic() - start)
 
 
-def run_in_lab(check: Check, lab: str, show: bool) -> Result:
+def run_in_lane(check: Check, lab: str, show: bool) -> Result:
     """Run one. If there were no droplets so soon, that is noted, and it gets one more chance."""
     if not check.droplets:
         return run(check, show=show)
@@ -182,7 +182,7 @@ def run_side_by_side(checks: list[Check]) -> dict[str, Result]:
     def go_on(lab: str) -> None:
         while waiting:
             check = waiting.popleft()
-            result = results[check.name] = run_in_lab(check, lab, show=False)
+            result = results[check.name] = run_in_lane(check, lab, show=False)
             counts = f"{result.passed} passed, {result.failed} failed"
             print(f"\n== {check.name}: {counts} in {result.seconds:.0f} s; {log_of(check.name)}", flush=True)
 
@@ -214,7 +214,7 @@ def main() -> int:
         ]
     results = run_side_by_side([check for check in checks if not check.droplets and not check.alone])
     results |= run_side_by_side([check for check in checks if check.droplets and not check.alone])
-    results |= {check.name: run_in_lab(check, LABS[0], show=True) for check in checks if check.alone}
+    results |= {check.name: run_in_lane(check, LABS[0], show=True) for check in checks if check.alone}
     # In their own order, whichever ended first
     results = {check.name: results[check.name] for check in checks}
 
