@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import stat
@@ -97,6 +98,23 @@ def test_refused_configuration_leaves_the_running_one(service: Service) -> None:
     assert service.answers_in_turn()
 
 
+def test_refused_daemon_options_leave_the_engine_and_all_that_follows(service: Service) -> None:
+    app = service.host(service.group("app")[0])
+    if app.run("dockerd --help | grep -q -e --validate").failed:
+        pytest.skip("engines before 23.0 can't check a file")
+    before = app.check_output("cat /etc/docker/daemon.json; cat /run/docker.pid")
+    done = service.play("site.yml", "--extra-vars", json.dumps({"docker_daemon_options": {"log-level": "loud"}}))
+
+    assert done.returncode != 0
+    # The daemon's own words
+    assert "invalid logging level: loud" in done.stdout, done.stdout
+    assert f"{', '.join(service.group('app'))} failed, with the message above" in done.stdout, done.stdout
+    assert "changed=1" not in done.stdout
+    assert "HAProxy has its configuration" not in done.stdout
+    assert app.check_output("cat /etc/docker/daemon.json; cat /run/docker.pid") == before
+    assert service.answers_in_turn()
+
+
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
@@ -115,7 +133,7 @@ def test_wrong_setting_changes_nothing(service: Service, setting: dict[str, str]
     assert "Traceback" not in done.stdout
     assert "changed=1" not in done.stdout
     # No play after the preflight has begun
-    assert "PLAY [Database]" not in done.stdout
+    assert "PLAY [Data tier and container engines]" not in done.stdout
 
 
 def open_ports(address: str) -> set[int]:
