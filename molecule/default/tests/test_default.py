@@ -108,7 +108,8 @@ def test_refused_daemon_options_leave_the_engine_and_all_that_follows(service: S
     assert done.returncode != 0
     # The daemon's own words
     assert "invalid logging level: loud" in done.stdout, done.stdout
-    assert f"{', '.join(service.group('app'))} failed, with the message above" in " ".join(done.stdout.split()), done.stdout
+    failed = f"{', '.join(service.group('app'))} failed, with the message above"
+    assert failed in " ".join(done.stdout.split()), done.stdout
     assert "changed=1" not in done.stdout
     assert "HAProxy has its configuration" not in done.stdout
     assert app.check_output("cat /etc/docker/daemon.json; cat /run/docker.pid") == before

@@ -131,6 +131,13 @@ def test_each_section_takes_lines_that_no_variable_is_for() -> None:
     assert section(text, "backend app")[-5:-3] == ["compression algo gzip", "compression type text/html"]
 
 
+@pytest.mark.parametrize(("retry_on", "kept_for_get_only"), [("conn-failure", 0), ("none", 0), ("conn-failure 503", 1)])
+def test_only_requests_that_would_be_sent_again_need_a_rule_which(retry_on: str, kept_for_get_only: int) -> None:
+    lines = section(render(haproxy_retry_on=retry_on), "backend app")
+
+    assert lines.count("http-request disable-l7-retry unless METH_GET") == kept_for_get_only
+
+
 def test_texts_of_extra_vars_are_taken_as_what_they_say() -> None:
     text = render(haproxy_maintenance="false", haproxy_servers=[{**SERVERS[0], "backup": "no", "check": "yes"}])
 
