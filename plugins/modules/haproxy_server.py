@@ -440,22 +440,23 @@ def wait(client: Client, params: Params, result: Result, pid: int, warn: t.Calla
     while True:
         try:
             servers = read(client, backend, params["servers"])
-            # In this order, so that a state which a reload lost comes with the new process
             now = client.info()["Pid"]
         except HaproxyError as error:
             if not error.gone or time.monotonic() >= deadline:
                 raise
             # In the middle of a restart; what is next will be seen
         else:
+            if now != pid:
+                # States may be the former process's, and sessions those of the new one
+                reloaded, pid = True, now
+                if state != "ready":
+                    warn(
+                        f"HAProxy was reloaded while sessions of backend {backend} were waited for. Those that its "
+                        f"former process still has are not seen."
+                    )
+                continue
             result["servers"] = [server.facts() for server in servers]
-            reloaded = reloaded or now != pid
             check_kept(servers, state, reloaded)
-            if now != pid and state != "ready":
-                warn(
-                    f"HAProxy was reloaded while sessions of backend {backend} were waited for. Those that its former "
-                    f"process still has are not seen."
-                )
-            pid = now
             lacks = [what for what in (lack(server, state) for server in servers) if what]
             if not lacks:
                 return

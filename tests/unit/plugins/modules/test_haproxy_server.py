@@ -352,6 +352,23 @@ class TestReloadInTheMiddle:
             result = module.fails("Set to drain, but now app-1 is ready: HAProxy was reloaded", "app-1", state="drain")
         assert settings(result) == [("app-1", "ready", 100)]
 
+    def test_that_loses_it_halfway_through_a_look(
+        self, haproxy: RealHaproxy, module: Module, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """States are the former process's then, and sessions those of the new one, which has none."""
+        states = haproxy_server.Client._server_states
+
+        def reloaded_afterwards(client: t.Any, backend: str | None) -> t.Any:
+            found = states(client, backend)
+            if haproxy.statuses()[0] == "DRAIN":
+                haproxy.start()
+            return found
+
+        monkeypatch.setattr(haproxy_server.Client, "_server_states", reloaded_afterwards)
+        haproxy.hold("app-1")
+        result = module.fails("Set to drain, but now app-1 is ready: HAProxy was reloaded", "app-1", state="drain")
+        assert settings(result) == [("app-1", "ready", 100)]
+
     def test_a_restart_is_waited_over(self, haproxy: RealHaproxy, module: Module) -> None:
         haproxy.hold("app-1")
 
