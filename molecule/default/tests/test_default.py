@@ -110,7 +110,7 @@ def test_wrong_daemon_options_end_the_run_and_are_mended_by_right_ones(service: 
     if app.run("dockerd --help | grep -q -e --validate").succeeded:
         # The daemon's own words
         assert "invalid logging level: loud" in done.stdout, done.stdout
-        assert "changed=1" not in done.stdout
+        assert not re.search("changed=[1-9]", done.stdout), done.stdout
         assert app.check_output("cat /etc/docker/daemon.json; cat /run/docker.pid") == before
     assert service.answers_in_turn()
 
@@ -136,7 +136,7 @@ def test_wrong_setting_changes_nothing(service: Service, setting: dict[str, str]
     assert done.returncode != 0
     assert all(word in done.stdout for word in says), done.stdout
     assert "Traceback" not in done.stdout
-    assert "changed=1" not in done.stdout
+    assert not re.search("changed=[1-9]", done.stdout), done.stdout
     # No play after the preflight has begun
     assert "PLAY [Data tier and container engines]" not in done.stdout
 

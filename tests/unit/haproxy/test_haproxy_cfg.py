@@ -132,7 +132,7 @@ def test_each_section_takes_lines_that_no_variable_is_for() -> None:
 
 
 @pytest.mark.parametrize(("retry_on", "kept_for_get_only"), [("conn-failure", 0), ("none", 0), ("conn-failure 503", 1)])
-def test_only_requests_that_would_be_sent_again_need_a_rule_which(retry_on: str, kept_for_get_only: int) -> None:
+def test_rule_for_get_only_is_there_where_requests_would_be_sent_again(retry_on: str, kept_for_get_only: int) -> None:
     lines = section(render(haproxy_retry_on=retry_on), "backend app")
 
     assert lines.count("http-request disable-l7-retry unless METH_GET") == kept_for_get_only

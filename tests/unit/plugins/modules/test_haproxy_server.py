@@ -251,8 +251,17 @@ class TestWaitReady:
     def test_that_runs_out_says_what_the_check_says(self, haproxy: RealHaproxy, module: Module) -> None:
         haproxy.apps[0].status = 503
         wait_until("app-1 down", lambda: haproxy.statuses()[0] == "DOWN")
-        module.ok("app-1", state="maint")
-        result = module.fails("Not up within wait_timeout (1 s): app-1 is DOWN", "app-1", state="ready", wait_timeout=1)
+        results = []
+
+        def has_the_code_of_a_check() -> bool:
+            module.ok("app-1", state="maint")
+            text = "Not up within wait_timeout (1 s): app-1 is DOWN"
+            results.append(module.fails(text, "app-1", state="ready", wait_timeout=1))
+            # HAProxy says 0 while a check is under way
+            return bool(results[-1]["servers"][0]["check"]["code"])
+
+        wait_until("a last look between two checks", has_the_code_of_a_check)
+        result = results[-1]
         assert "check says L7STS 503" in result["msg"]
         assert "State ready stays set." in result["msg"]
         assert result["changed"]
