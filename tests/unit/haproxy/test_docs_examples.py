@@ -63,8 +63,8 @@ def examples() -> Iterator[Any]:
 
 
 def resolved(settings: dict[str, Any], server: dict[str, Any]) -> dict[str, Any]:
-    """The settings with the inventory's answers, and the servers that playbooks/vars/tiers.yml makes of it."""
-    tiers = yaml.safe_load((REPO / "playbooks" / "vars" / "tiers.yml").read_text())
+    """The settings with the inventory's answers, and the servers that playbooks/roles/tiers makes of it."""
+    tiers = yaml.safe_load((REPO / "playbooks" / "roles" / "tiers" / "vars" / "main.yml").read_text())
     hosts = {name: {**variables, "scaleout_haproxy_server": server} for name, variables in HOSTVARS.items()}
     variables = {
         **INVENTORY,
