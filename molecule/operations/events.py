@@ -269,7 +269,8 @@ EVENTS = (
     Event("HAProxy restarted by hand", restart_haproxy, failed=None, whole=5),
     # Debian reloads it
     Event("HAProxy's package reinstalled", reinstall_haproxy),
-    Event("data droplet rebooted", reboot_data_droplet, failed=None, whole=OUT + BACK),
+    # Both databases at once; hits waits 3 s for one of them
+    Event("data droplet rebooted", reboot_data_droplet, whole=OUT + BACK),
     Event("all droplets rebooted at once", reboot_everything, failed=None, whole=30),
     Event("site.yml on what is as it should be", run_site),
     Event("deploy of a good release", deploy_good, says=("Replaced on app-1, app-2",)),

@@ -272,6 +272,27 @@ def test_nothing_untrue_is_shown_while_both_are_down(
     assert crowd.counted <= on_record(postgres, database) <= crowd.counted + min(uncertain, crowd.answers["503"])
 
 
+def test_hits_wait_for_a_redis_that_is_back_in_a_moment(
+    postgres: Postgres, cache: Redis, database: str, apps: tuple[App, App]
+) -> None:
+    with Crowd(apps).at_work() as crowd:
+        crowd.await_more("recorded")
+        # As where their host restarts
+        cache.stop(signal.SIGKILL)
+        postgres.crash()
+        try:
+            cache.start()
+            crowd.await_more("spooled")
+        finally:
+            postgres.start()
+        crowd.await_more("recorded")
+
+    await_empty_spool(cache, database)
+    assert crowd.wrong == []
+    assert crowd.answers["503"] == 0
+    assert on_record(postgres, database) == crowd.counted
+
+
 def test_hits_of_an_instance_that_is_gone_are_moved_by_another(
     postgres: Postgres, cache: Redis, database: str, apps: tuple[App, App]
 ) -> None:

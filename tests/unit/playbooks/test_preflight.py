@@ -200,6 +200,11 @@ def test_hosts_without_any_private_address_are_named_at_once(tmp_path: Path) -> 
                 "this machine has no such file",
             ),
         ),
+        (
+            # The sample's container is that of role app
+            {"app_health_timeout": 0, "app_stop_timeout": -1},
+            ("app_health_timeout is 0; it must be above 0", "app_stop_timeout -1"),
+        ),
         ({"docker_daemon_options": {"hosts": []}}, ("docker_daemon_options must not set 'hosts'",)),
     ],
 )

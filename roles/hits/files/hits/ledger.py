@@ -46,7 +46,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import groupby
-from time import monotonic, time
+from time import monotonic, sleep, time
 from typing import Any
 from uuid import uuid4
 
@@ -73,6 +73,8 @@ REDIS_TIMEOUT = 0.4
 SPOOL_TIMEOUT = 1.0
 # How long the first request after a loss waits for a connect, which goes on in the background
 PATIENCE = 1.5
+# How long hits wait for Redis when neither server is there: one that starts anew is back in a moment. Later ones fail at once
+BRIDGE = 3.0
 
 RECORD = """
 WITH clock AS (
@@ -143,6 +145,10 @@ return {tonumber(redis.call('HGET', KEYS[1], 'total')), redis.call('LLEN', KEYS[
 """
 
 
+class _RedisAwayError(NotRecordedError):
+    """Neither server could be asked."""
+
+
 class Ledger:
     """The record in PostgreSQL and its copy in Redis, for one thread. Connects when it has to."""
 
@@ -165,6 +171,8 @@ class Ledger:
         self._life = uuid4().hex
         self._batch = 0
         self._spooled = False
+        # When the first hit came that neither server could be given
+        self._both_away_since: float | None = None
         # Whether Redis knows every hit of this instance up to the last batch
         self._told = False
         self._minute: datetime | None = None
@@ -177,11 +185,14 @@ class Ledger:
         Raise NotRecordedError if they are in neither, or may not be.
         """
         self._batch += 1
+        begun = monotonic()
         try:
-            return self._record(count)
+            figures = self._record(count)
+            self._both_away_since = None
+            return figures
         except NotRecordedError as error:
             batch = Batch(self._writer, self._life, self._batch, int(time()) // 60 * 60, count)
-            total = self._push(batch, error)
+            total = self._push_patiently(batch, error, begun)
             # PostgreSQL may have had its reasons for this batch only, and others may read what this one waits for
             self._spooled = True
             day = None if total is None or self._older is None else total - self._older
@@ -219,17 +230,33 @@ class Ledger:
         lag = "hits that waited for PostgreSQL are being moved to it" if waiting else ""
         return Figures(total, total - self._older, self._recent(), lag)
 
+    def _push_patiently(self, batch: Batch, reason: NotRecordedError, begun: float) -> int | None:
+        """Spool a batch. Where Redis has only just gone, too, wait until it is back."""
+        while True:
+            try:
+                total = self._push(batch, reason)
+            except _RedisAwayError:
+                if self._both_away_since is None:
+                    self._both_away_since = begun
+                if monotonic() > self._both_away_since + BRIDGE:
+                    raise
+                sleep(0.1)
+                self._spool_pause = Pause()
+            else:
+                self._both_away_since = None
+                return total
+
     def _push(self, batch: Batch | None, reason: NotRecordedError) -> int | None:
         """Spool a batch, or find out if one could be. Raise NotRecordedError if not, with both servers' reasons."""
         if self._spool_pause.lasts:
-            raise NotRecordedError(f"{reason}, and Redis cannot be reached")
+            raise _RedisAwayError(f"{reason}, and Redis cannot be reached")
         try:
             total = self._spool.push(batch, self._key or "hits:unknown")
         except NotSpooledError as error:
             raise NotRecordedError(f"{reason}, and {error}") from None
         except redis.RedisError as error:
             self._redis_failed(error, self._spool_pause)
-            raise NotRecordedError(f"{reason}, and Redis cannot be reached") from None
+            raise _RedisAwayError(f"{reason}, and Redis cannot be reached") from None
         self._spool_pause.succeeded()
         return total
 
