@@ -73,7 +73,7 @@ REDIS_TIMEOUT = 0.4
 SPOOL_TIMEOUT = 1.0
 # How long the first request after a loss waits for a connect, which goes on in the background
 PATIENCE = 1.5
-# How long hits wait for Redis when neither server is there: one that starts anew is back in a moment. Later ones fail at once
+# How long hits wait for Redis when neither server is there, as when their host starts anew. Later ones fail at once
 BRIDGE = 3.0
 
 RECORD = """
