@@ -39,6 +39,7 @@ OP_STATE_UP = (1, 2)
 # srv_check_result there: the last check passed, or did so on a condition (http-check disable-on-404)
 CHECK_PASSED = (3, 4)
 
+INFO = "show info typed"
 STATE_NUMBERS = ("srv_admin_state", "srv_op_state", "srv_uweight", "srv_iweight", "srv_check_result")
 
 # S.3.1.17.status.1:SGP:str:DOWN
@@ -180,8 +181,11 @@ class Client:
 
     def info(self) -> Item:
         """`show info`, each value of its own type."""
+        return self._info_in(self._show(INFO))
+
+    def _info_in(self, answer: str) -> Item:
         fields: Item = {}
-        for line in self._show("show info typed").splitlines():
+        for line in answer.splitlines():
             found = _INFO.fullmatch(line)
             if found:
                 fields[found["field"]] = _typed(found["type"], found["value"])
@@ -193,10 +197,13 @@ class Client:
 
     def rows(self, kinds: int, backend: str | None = None) -> list[Item]:
         """`show stat` of some kinds of objects, each value of its own type; what does not apply is left out."""
+        return self._rows_in(self._show(f"show stat {backend or -1} {kinds} -1 typed"))
+
+    def _rows_in(self, answer: str) -> list[Item]:
         rows: dict[tuple[str, str, str], Item] = {}
         row: Item = {}
         last = None
-        for line in self._show(f"show stat {backend or -1} {kinds} -1 typed").splitlines():
+        for line in answer.splitlines():
             found = _STAT.fullmatch(line)
             if found:
                 row = rows.setdefault((found["kind"], found["proxy"], found["id"]), {})
@@ -216,15 +223,25 @@ class Client:
 
     def servers(self, backend: str | None = None) -> list[Server]:
         """The servers of one backend that is known to be there, or of all."""
-        known = self._server_states(backend)
-        rows = self.rows(SERVER, backend)
-        # One that was added between the two has no state yet
-        return [
+        return self.look(backend)[1]
+
+    def look(self, backend: str | None = None) -> tuple[int, list[Server]]:
+        """The process that answers, and its servers: asked on one connection, as a reload may come between two."""
+        commands = (INFO, f"show servers state {backend or ''}".strip(), f"show stat {backend or -1} {SERVER} -1 typed")
+        answers = self._ask("; ".join(commands)).split("\n\n", len(commands) - 1)
+        for command, answer in zip(commands, answers):  # noqa: B905 - Python 3.9 has no strict
+            self._check_shown(command, answer)
+        pid = self._info_in(answers[0])["Pid"]
+        if len(answers) < len(commands):
+            raise self._unreadable(answers[-1].strip())
+        known, rows = self._server_states_in(answers[1]), self._rows_in(answers[2])
+        # One that somebody added between the two has no state yet
+        return pid, [
             Server(row, known[row["pxname"], row["svname"]]) for row in rows if (row["pxname"], row["svname"]) in known
         ]
 
-    def _server_states(self, backend: str | None) -> dict[tuple[str, str], dict[str, str]]:
-        lines = self._show(f"show servers state {backend or ''}".strip()).splitlines()
+    def _server_states_in(self, answer: str) -> dict[tuple[str, str], dict[str, str]]:
+        lines = answer.splitlines()
         states: dict[tuple[str, str], dict[str, str]] = {}
         columns: list[str] = []
         for line in lines:
@@ -263,10 +280,13 @@ class Client:
 
     def _show(self, command: str) -> str:
         answer = self._ask(command)
+        self._check_shown(command, answer)
+        return answer
+
+    def _check_shown(self, command: str, answer: str) -> None:
         self._check_refused(command, answer)
         if answer.startswith(("No such proxy", "Can't find backend")):
             raise HaproxyError(f"HAProxy says to {command!r}: {answer}")
-        return answer
 
     def _do(self, command: str) -> None:
         answer = self._ask(command).strip()

@@ -340,7 +340,11 @@ def read(client: Client, backend: str, names: list[str]) -> list[Server]:
     backends = client.backends()
     if backend not in backends:
         raise HaproxyError(f"HAProxy has no backend {backend}. It has: {', '.join(sorted(backends)) or 'none'}.")
-    there = {server.name: server for server in client.servers(backend)}
+    return choose(client.servers(backend), backend, names)
+
+
+def choose(servers: list[Server], backend: str, names: list[str]) -> list[Server]:
+    there = {server.name: server for server in servers}
     unknown = [name for name in dict.fromkeys(names) if name not in there]
     if unknown:
         raise HaproxyError(
@@ -439,22 +443,20 @@ def wait(client: Client, params: Params, result: Result, pid: int, warn: t.Calla
     looks = 0
     while True:
         try:
-            servers = read(client, backend, params["servers"])
-            now = client.info()["Pid"]
+            now, servers = client.look(backend)
+            servers = choose(servers, backend, params["servers"])
         except HaproxyError as error:
             if not error.gone or time.monotonic() >= deadline:
                 raise
             # In the middle of a restart; what is next will be seen
         else:
             if now != pid:
-                # States may be the former process's, and sessions those of the new one
                 reloaded, pid = True, now
                 if state != "ready":
                     warn(
                         f"HAProxy was reloaded while sessions of backend {backend} were waited for. Those that its "
                         f"former process still has are not seen."
                     )
-                continue
             result["servers"] = [server.facts() for server in servers]
             check_kept(servers, state, reloaded)
             lacks = [what for what in (lack(server, state) for server in servers) if what]

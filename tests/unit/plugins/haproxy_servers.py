@@ -193,16 +193,18 @@ class FakeSocket:
 
     def _answer(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
-            command = connection.makefile().readline().rstrip("\n")
-            self.asked.append(command)
-            for start, answer in self.answers.items():
-                if command.startswith(start):
-                    one = (answer.pop(0) if len(answer) > 1 else answer[0]) if isinstance(answer, list) else answer
-                    if callable(one):
-                        one(connection)
-                    else:
-                        connection.sendall(one)
+            commands = connection.makefile().readline().rstrip("\n").split("; ")
+            for command in commands:
+                self.asked.append(command)
+                found = next((one for start, one in self.answers.items() if command.startswith(start)), None)
+                if found is None:
                     return
+                one = (found.pop(0) if len(found) > 1 else found[0]) if isinstance(found, list) else found
+                if callable(one):
+                    one(connection)
+                else:
+                    # Between two of them HAProxy leaves a line empty
+                    connection.sendall(one if len(commands) == 1 else one.rstrip(b"\n") + b"\n\n")
 
     def close(self) -> None:
         # Wakes accept(), which close alone does not

@@ -126,7 +126,11 @@ class TestAnswer:
                 ask()
 
     def test_a_short_line_of_states(self, fake_socket: FakeSocket) -> None:
-        fake_socket.answers = {"show servers state": b"1\n# be_name srv_name srv_admin_state\napp app-1\n"}
+        fake_socket.answers = {
+            "show info": b"6.Pid.1:SGP:u32:7\n",
+            "show servers state": b"1\n# be_name srv_name srv_admin_state\napp app-1\n",
+            "show stat": b"",
+        }
         with pytest.raises(HaproxyError, match="not HAProxy's runtime API: 'app app-1'"):
             Client(fake_socket.path).servers()
 

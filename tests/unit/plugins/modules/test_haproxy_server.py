@@ -361,19 +361,19 @@ class TestReloadInTheMiddle:
             result = module.fails("Set to drain, but now app-1 is ready: HAProxy was reloaded", "app-1", state="drain")
         assert settings(result) == [("app-1", "ready", 100)]
 
-    def test_that_loses_it_halfway_through_a_look(
+    def test_that_loses_it_while_it_is_asked(
         self, haproxy: RealHaproxy, module: Module, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """States are the former process's then, and sessions those of the new one, which has none."""
-        states = haproxy_server.Client._server_states
+        """States and sessions are of the same process, and the new one's sessions do not count for the former one."""
+        ask = haproxy_server.Client._ask
 
-        def reloaded_afterwards(client: t.Any, backend: str | None) -> t.Any:
-            found = states(client, backend)
-            if haproxy.statuses()[0] == "DRAIN":
+        def reloaded_afterwards(client: t.Any, command: str) -> str:
+            answer: str = ask(client, command)
+            if "show servers state" in command and haproxy.statuses()[0] == "DRAIN":
                 haproxy.start()
-            return found
+            return answer
 
-        monkeypatch.setattr(haproxy_server.Client, "_server_states", reloaded_afterwards)
+        monkeypatch.setattr(haproxy_server.Client, "_ask", reloaded_afterwards)
         haproxy.hold("app-1")
         result = module.fails("Set to drain, but now app-1 is ready: HAProxy was reloaded", "app-1", state="drain")
         assert settings(result) == [("app-1", "ready", 100)]
