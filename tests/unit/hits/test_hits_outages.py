@@ -293,6 +293,17 @@ def test_hits_wait_for_a_redis_that_is_back_in_a_moment(
     assert on_record(postgres, database) == crowd.counted
 
 
+def test_instance_that_is_to_end_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hits.ledger.sleep", lambda _seconds: pytest.fail("it waits"))
+    nowhere = Settings("postgresql://hits@127.0.0.1:1/hits", "redis://127.0.0.1:1/0", "app-1")
+    ledger = Ledger(nowhere, stays=lambda: False)
+    try:
+        with pytest.raises(NotRecordedError, match="Redis cannot be reached"):
+            ledger.record(1)
+    finally:
+        ledger.close()
+
+
 def test_hits_of_an_instance_that_is_gone_are_moved_by_another(
     postgres: Postgres, cache: Redis, database: str, apps: tuple[App, App]
 ) -> None:

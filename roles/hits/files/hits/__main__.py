@@ -27,9 +27,10 @@ SWITCH_INTERVAL = 0.02
 class Server(BaseApplication):  # type: ignore[misc]
     """Gunicorn with threads, because threads of one process share one statement for many hits."""
 
+    _worker: Worker
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._slot = 0
         super().__init__()
 
     def load_config(self) -> None:
@@ -43,7 +44,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "graceful_timeout": 8,
             "worker_tmp_dir": SHARED_MEMORY,
             "pre_fork": _give_slot,
-            "post_fork": self._take_slot,
+            "post_fork": self._know_worker,
             "on_exit": _remove_metrics,
             "control_socket_disable": True,
             "loglevel": "warning",
@@ -59,10 +60,13 @@ class Server(BaseApplication):  # type: ignore[misc]
         from hits.ledger import Ledger
         from hits.web import create_app
 
-        return create_app(self._settings.instance, Batcher(Ledger(self._settings, self._slot)))
+        worker = self._worker
+        # SIGTERM makes it no longer alive
+        ledger = Ledger(self._settings, worker.slot, lambda: bool(worker.alive))
+        return create_app(self._settings.instance, Batcher(ledger))
 
-    def _take_slot(self, arbiter: Arbiter, worker: Worker) -> None:
-        self._slot = worker.slot
+    def _know_worker(self, arbiter: Arbiter, worker: Worker) -> None:
+        self._worker = worker
 
 
 def _give_slot(arbiter: Arbiter, worker: Worker) -> None:

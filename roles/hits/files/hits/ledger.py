@@ -41,7 +41,7 @@ from __future__ import annotations
 import logging
 import select
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
@@ -150,10 +150,14 @@ class _RedisAwayError(NotRecordedError):
 
 
 class Ledger:
-    """The record in PostgreSQL and its copy in Redis, for one thread. Connects when it has to."""
+    """The record in PostgreSQL and its copy in Redis, for one thread. Connects when it has to.
 
-    def __init__(self, settings: Settings, slot: int = 0) -> None:
+    Where `stays` says that the process is to end, no hit waits for a server that is away.
+    """
+
+    def __init__(self, settings: Settings, slot: int = 0, stays: Callable[[], bool] = lambda: True) -> None:
         self._settings = settings
+        self._stays = stays
         # No name of an instance holds a slash
         self._writer = f"{settings.instance}/{slot + 1}" if slot else settings.instance
         self._db: psycopg.Connection[TupleRow] | None = None
@@ -238,7 +242,7 @@ class Ledger:
             except _RedisAwayError:
                 if self._both_away_since is None:
                     self._both_away_since = begun
-                if monotonic() > self._both_away_since + BRIDGE:
+                if monotonic() > self._both_away_since + BRIDGE or not self._stays():
                     raise
                 sleep(0.1)
                 self._spool_pause = Pause()
