@@ -139,6 +139,7 @@ def render(root: Path) -> None:
     for source, target in (
         *((folder / f"haproxy-{name}.cfg", etc / "haproxy" / f"{name}.cfg") for name in ("default", *RELOAD_SERVERS)),
         (role / "files/503.html", etc / "haproxy/pages/503.html"),
+        (role / "files/wait-for-server.lua", etc / "haproxy/wait-for-server.lua"),
         (role / "files/haproxy-unit", root / "usr/local/sbin/haproxy-unit"),
         (role / "files/haproxy-log", root / "usr/local/sbin/haproxy-log"),
         (HERE / "rsyslog.conf", etc / "rsyslog.conf"),

@@ -31,7 +31,7 @@ PICTURES = REPO / "docs" / "operations"
 sys.path[:0] = [str(REPO / "molecule"), str(REPO / "molecule" / "operations")]
 
 mpl.use("agg")
-from events import EVENTS, Event, deploy_good, scale_in, scale_out  # noqa: E402
+from events import EVENTS, IN_FLIGHT, Event, deploy_good, scale_in, scale_out  # noqa: E402
 from matplotlib import pyplot as plt  # noqa: E402
 from measure import Result, measure  # noqa: E402
 from service import Service  # noqa: E402
@@ -145,8 +145,8 @@ def main() -> int:
         result = measure(Service(), event.run)
         print(row(event, result), flush=True)
         draw(event, result, PICTURES / f"{event.name}.png")
-        bad = result.lost > 0 or (event.failed is not None and len(result.failed) > event.failed)
-        if bad or (result.code == 0) != event.succeeds:
+        failed, may = (result.failed, event.failed) if event.failed is not None else (result.turned_away, IN_FLIGHT)
+        if result.lost > 0 or len(failed) > may or (result.code == 0) != event.succeeds:
             wrong += 1
             print(f"error: {event.title} is not as it should be:\n{result.output[-2000:]}", file=sys.stderr, flush=True)
         if event.run is scale_out:

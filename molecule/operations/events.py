@@ -229,9 +229,9 @@ def read_until(process: Popen[str], *texts: str) -> None:
 # Seconds until the health check has taken a silent server out: the next check is due (inter 2s), and three fail after
 # 2 s each (timeout connect), with fastinter 1s between them
 OUT = 2 + 3 * 2 + 2 * 1
-# Seconds until it has taken one back: the last failing check may hang (2 s), the next is due (inter 2s), and the second
-# good one follows (fastinter 1s); one more for the machine
-BACK = 2 + 2 + 1 + 1
+# Seconds until it has taken one back: the last failing check may hang (2 s), the next is due (downinter 1s), and the
+# second good one follows (fastinter 1s); one more for the machine
+BACK = 2 + 1 + 1 + 1
 # Answers that a server that dies is in the middle of. One that it has not begun is asked of another server; at 200
 # requests a second that take 10 ms, 2 are under way at any time
 IN_FLIGHT = 3
@@ -243,7 +243,7 @@ class Event:
 
     title: str
     run: Callable[[Service], CompletedProcess[str] | None]
-    # Requests that may fail; None: those that come while there is nobody to serve them
+    # Requests that may fail; None: those that come while no load balancer is there to take them
     failed: int | None = 0
     # Seconds from the end of the fault until nothing may be wrong any more; None: an operator's change
     whole: float | None = None
@@ -271,7 +271,7 @@ EVENTS = (
     Event("HAProxy's package reinstalled", reinstall_haproxy),
     # Both databases at once; hits waits 3 s for one of them
     Event("data droplet rebooted", reboot_data_droplet, whole=OUT + BACK),
-    Event("all droplets rebooted at once", reboot_everything, failed=None, whole=30),
+    Event("all droplets rebooted at once", reboot_everything, failed=None, whole=OUT + BACK),
     Event("site.yml on what is as it should be", run_site),
     Event("deploy of a good release", deploy_good, says=("Replaced on app-1, app-2",)),
     Event("deploy of a release that is never ready", deploy_never_ready, says=("stopped at app-1",), succeeds=False),

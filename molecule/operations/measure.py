@@ -78,6 +78,11 @@ class Result:
         return [request for request in self.requests if request.status != 200]
 
     @property
+    def turned_away(self) -> list[Request]:
+        """Failed requests that HAProxy answered, rather than nobody, once the event was over."""
+        return [request for request in self.failed if request.status and request.at > self.ended]
+
+    @property
     def pages(self) -> int:
         """Requests that got their page: each is a hit that has to be on record."""
         return len(self.requests) - len(self.failed)

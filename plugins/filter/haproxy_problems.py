@@ -310,6 +310,10 @@ class _Checker:
         for name, value in self.settings.items():
             if name.startswith("haproxy_timeout_") or name == "haproxy_hard_stop_after":
                 self.time(name, value)
+            elif name == "haproxy_wait_for_server":
+                # Empty: no request waits
+                if value:
+                    self.time(name, value)
             elif name.endswith("_extra"):
                 self.lines(name, value)
             elif name in ("haproxy_maxconn", "haproxy_retries") and int(value) < 0:

@@ -195,6 +195,11 @@ class Balancer:
         rows = csv.DictReader(self.runtime("show stat").removeprefix("# ").splitlines())
         return {row["svname"]: row for row in rows if row["pxname"] == backend and row["svname"] in self.servers}
 
+    def waiting(self, backend: str) -> int:
+        """How many requests the backend has that are not answered."""
+        rows = csv.DictReader(self.runtime("show stat").removeprefix("# ").splitlines())
+        return next(int(row["scur"]) for row in rows if (row["pxname"], row["svname"]) == (backend, "BACKEND"))
+
     def status(self, backend: str, server: str) -> str:
         return self.stats(backend)[server]["status"]
 

@@ -10,7 +10,9 @@ import json
 import re
 import socket
 import ssl
+import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from http.cookies import SimpleCookie
 
@@ -162,6 +164,27 @@ def test_server_leaves_after_fall_checks_and_returns_after_rise(
     finally:
         balancer.tell(gone, {path: [good]})
     assert balancer.spread(backend, 30)[gone] > 0
+
+
+def test_requests_wait_for_a_server_while_none_is_up(balancer: Balancer) -> None:
+    bad = {"status": 500}
+    backend, path = "by_status", "/check/status"
+
+    def down() -> int:
+        return sum(row["status"] == "DOWN" for row in balancer.stats(backend).values())
+
+    balancer.tell_all({path: [bad]})
+    try:
+        wait_until("every server DOWN", lambda: down() == len(balancer.servers))
+        with ThreadPoolExecutor(20) as pool:
+            waiting = [pool.submit(balancer.get, backend=backend) for _ in range(20)]
+            wait_until("requests", lambda: balancer.waiting(backend) == 20)
+            assert not any(request.done() for request in waiting)
+            balancer.tell(balancer.servers[0], {path: [{}]})
+            assert {request.result().server for request in waiting} == {balancer.servers[0]}
+    finally:
+        balancer.tell_all({path: [{}]})
+    wait_until("every server UP", lambda: balancer.all_up(backend))
 
 
 # Cookies
@@ -432,9 +455,12 @@ def test_statistics_are_not_at_the_public_address(balancer: Balancer) -> None:
 # Pages
 
 
-def test_client_gets_a_friendly_page_when_no_server_is_up(balancer: Balancer) -> None:
+def test_client_gets_a_friendly_page_when_no_server_comes_up(balancer: Balancer) -> None:
+    began = time.monotonic()
     reply = balancer.get(backend="dead")
 
+    # As long as haproxy_wait_for_server says, and no answer of another kind
+    assert 4 <= time.monotonic() - began < 6
     assert (reply.status, reply.headers["Content-Type"]) == (503, "text/html; charset=utf-8")
     assert b"None of our servers can answer" in reply.body
 

@@ -28,6 +28,8 @@ def test_event(service: Service, event: Event) -> None:
     assert result.lost <= 0, told(result)
     if event.failed is not None:
         assert len(result.failed) <= event.failed, told(result)
+    else:
+        assert len(result.turned_away) <= IN_FLIGHT, told(result)
     # A hit that is on record without its page: the answer was on its way, or the client or HAProxy asked for it again
     by_haproxy = IN_FLIGHT if event.whole is not None else 0
     assert -result.lost <= len(result.failed) + result.again + by_haproxy, told(result)

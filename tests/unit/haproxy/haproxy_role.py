@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ def refusal(program: str, text: str, folder: Path) -> str:
     # The distribution's package makes them, and tests do without it
     for kind in ("user", "group"):
         text = text.replace(f"    {kind:<29} haproxy\n", "")
+    shutil.copy(ROLE / "files" / "wait-for-server.lua", folder)
     path = folder / "haproxy.cfg"
     path.write_text(text)
     done = subprocess.run([program, "-c", "-f", str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -38,7 +38,9 @@ def test_common_case_reads_like_written_by_hand() -> None:
         "retry-on conn-failure empty-response",
         "# A request that may have changed something is not sent twice",
         "http-request disable-l7-retry unless METH_GET",
-        "default-server check inter 2s fastinter 1s fall 3 rise 2 weight 100",
+        "# Half of all connections at most: a backend whose servers are gone leaves others theirs",
+        "http-request lua.wait_for_server 10s if { nbsrv eq 0 } { be_conn le 5120 }",
+        "default-server check inter 2s fastinter 1s downinter 1s fall 3 rise 2 weight 100",
         "# tcp-ut: gives up what was sent to a server that is gone. HAProxy would ignore it in default-server",
         "server app-1 192.0.2.1:8000 cookie app-1 tcp-ut 3s",
         "server app-2 192.0.2.2:8000 cookie app-2 tcp-ut 3s",
@@ -113,7 +115,7 @@ def test_tcp_mode_has_nothing_of_http() -> None:
     assert section(text, "frontend public") == ["bind *:5432", "option tcplog", "default_backend app"]
     assert section(text, "backend app")[:2] == [
         "balance leastconn",
-        "default-server check inter 2s fastinter 1s fall 3 rise 2 weight 100",
+        "default-server check inter 2s fastinter 1s downinter 1s fall 3 rise 2 weight 100",
     ]
 
 
@@ -136,6 +138,33 @@ def test_rule_for_get_only_is_there_where_requests_would_be_sent_again(retry_on:
     lines = section(render(haproxy_retry_on=retry_on), "backend app")
 
     assert lines.count("http-request disable-l7-retry unless METH_GET") == kept_for_get_only
+
+
+WAITING = "http-request lua.wait_for_server 10s if { nbsrv eq 0 } { be_conn le 5120 }"
+LOADED = "lua-load /etc/haproxy/wait-for-server.lua"
+
+
+def test_only_backends_that_could_have_a_server_wait_for_one() -> None:
+    backends = [
+        {"name": "closed", "maintenance": True, "servers": SERVERS},
+        {"name": "bytes", "mode": "tcp", "servers": SERVERS},
+        {"name": "empty"},
+        {"name": "open", "servers": SERVERS},
+    ]
+    text = render(haproxy_backends=backends)
+
+    assert [WAITING in section(text, f"backend {one['name']}") for one in backends] == [False, False, False, True]
+    assert LOADED in section(text, "global")
+
+
+@pytest.mark.parametrize(
+    "settings", [{"haproxy_wait_for_server": ""}, {"haproxy_mode": "tcp", "haproxy_balance": "roundrobin"}]
+)
+def test_nothing_waits_and_nothing_is_loaded_where_nothing_can(settings: dict[str, Any]) -> None:
+    text = render(**settings)
+
+    assert "wait_for_server" not in text
+    assert LOADED not in section(text, "global")
 
 
 def test_texts_of_extra_vars_are_taken_as_what_they_say() -> None:

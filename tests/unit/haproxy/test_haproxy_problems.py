@@ -80,6 +80,7 @@ def test_defaults_with_a_server_are_right() -> None:
         ({"haproxy_timeout_server": "60 s"}, "haproxy_timeout_server is '60 s'"),
         ({"haproxy_timeout_tunnel": "25d"}, "haproxy_timeout_tunnel is '25d'; it must be a number with its unit"),
         ({"haproxy_hard_stop_after": "soon"}, "haproxy_hard_stop_after is 'soon'"),
+        ({"haproxy_wait_for_server": "10"}, "haproxy_wait_for_server is '10'; it must be a number with its unit"),
         (backend(timeout={"server": 5}), "timeout of api in haproxy_backends: server is 5"),
         # Where it listens
         (
