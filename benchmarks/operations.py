@@ -18,6 +18,7 @@ import math
 import os
 import platform
 import re
+import statistics
 import subprocess
 import sys
 import time
@@ -38,6 +39,7 @@ from service import Service  # noqa: E402
 
 COLOURS = {"UP": "#4caf50", "DRAIN": "#ffc107", "MAINT": "#9e9e9e", "DOWN": "#e53935"}
 BIN = Path(sys.executable).parent
+MODULES = "benchmarks/modules.yml"
 
 
 def tasks(output: str) -> int:
@@ -153,13 +155,27 @@ def main() -> int:
             speeds.append(("2 → 4 droplets", result.ended - result.began, tasks(result.output)))
             four = deploy_to_four()
             speeds.append(("deploy to 4 hosts", *four))
+            speeds += growth()
         if event.run is scale_in:
             speeds.append(("4 → 2 droplets", result.ended - result.began, tasks(result.output)))
 
     print("\n| run | seconds | tasks |\n|---|--:|--:|")
     for title, seconds, number in speeds:
-        print(f"| {title} | {seconds:.0f} | {number} |")
+        print(f"| {title} | {seconds:.{int(seconds < 10)}f} | {number} |")
     return 1 if wrong else 0
+
+
+def growth() -> list[tuple[str, float, int]]:
+    """Medians of what a run that changes nothing takes with 2 app servers and with 4, beside one of a few modules."""
+    service = Service()
+    runs = {
+        f"{title}, {servers} app servers": (playbook, "--limit", f"localhost,all{rest}")
+        for title, playbook in (("`site.yml` that changes nothing", "site.yml"), ("facts and four modules", MODULES))
+        for servers, rest in ((2, ",!app[2:]"), (4, ""))
+    }
+    # In turn, so that what else the machine does is every one's
+    rounds = [{title: timed(service, *arguments) for title, arguments in runs.items()} for _ in range(5)]
+    return [(title, *map(statistics.median, zip(*(one[title] for one in rounds), strict=True))) for title in runs]
 
 
 def deploy_to_four() -> tuple[float, int]:

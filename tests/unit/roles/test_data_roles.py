@@ -69,6 +69,15 @@ def test_settings_of_the_user_hold_over_the_formula() -> None:
     assert found["search_path"] == "it''s"
 
 
+def test_number_that_ansible_core_made_a_text_restarts_no_postgresql() -> None:
+    numbers = {"postgresql_port": 5433, "postgresql_max_connections": 20}
+    texts = {name: str(number) for name, number in numbers.items()}
+
+    file = text_of("postgresql", "scaleout.conf.j2", **numbers)
+    assert "port = 5433\n" in file
+    assert text_of("postgresql", "scaleout.conf.j2", **texts) == file
+
+
 def test_redis_without_a_file_of_its_writes() -> None:
     found = render("redis", "redis.conf.j2", redis_appendonly=False)
 
