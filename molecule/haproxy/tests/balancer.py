@@ -206,6 +206,9 @@ class Balancer:
     def all_up(self, backend: str) -> bool:
         return {row["status"].split()[0] for row in self.stats(backend).values()} <= {"UP", "no"}
 
+    def all_down(self, backend: str) -> bool:
+        return {row["status"] for row in self.stats(backend).values()} == {"DOWN"}
+
     def play(self, variables: dict[str, Any] | None = None, *arguments: str) -> CompletedProcess[str]:
         """Run the role on the load balancer, with these variables over those of vars/main.yml."""
         with tempfile.TemporaryDirectory() as folder:

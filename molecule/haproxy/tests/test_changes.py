@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import socket
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -207,6 +209,22 @@ def test_20_changes_of_the_server_list_fail_no_request(simple: Balancer, keep_al
     assert load.servers == set(simple.servers)
     assert simple.process() == process
     assert simple.configuration() == file
+
+
+def test_requests_that_wait_for_a_server_leave_half_of_the_connections(simple: Balancer) -> None:
+    simple.apply(SIMPLE | {"haproxy_maxconn": 40})
+    simple.tell_all({"/readyz": [{"status": 500}]})
+    try:
+        wait_until("every server DOWN", lambda: simple.all_down("app"))
+        with ThreadPoolExecutor(30) as pool:
+            asked = [pool.submit(simple.get) for _ in range(30)]
+            wait_until("answers", lambda: sum(request.done() for request in asked) == 10)
+            assert {request.result().status for request in asked if request.done()} == {503}
+            simple.tell_all({"/readyz": [{}]})
+            assert Counter(request.result().status for request in asked) == {200: 20, 503: 10}
+    finally:
+        simple.tell_all({"/readyz": [{}]})
+        simple.apply(SIMPLE)
 
 
 def test_download_and_tunnel_end_on_the_old_process(simple: Balancer) -> None:

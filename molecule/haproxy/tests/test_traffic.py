@@ -167,15 +167,10 @@ def test_server_leaves_after_fall_checks_and_returns_after_rise(
 
 
 def test_requests_wait_for_a_server_while_none_is_up(balancer: Balancer) -> None:
-    bad = {"status": 500}
     backend, path = "by_status", "/check/status"
-
-    def down() -> int:
-        return sum(row["status"] == "DOWN" for row in balancer.stats(backend).values())
-
-    balancer.tell_all({path: [bad]})
+    balancer.tell_all({path: [{"status": 500}]})
     try:
-        wait_until("every server DOWN", lambda: down() == len(balancer.servers))
+        wait_until("every server DOWN", lambda: balancer.all_down(backend))
         with ThreadPoolExecutor(20) as pool:
             waiting = [pool.submit(balancer.get, backend=backend) for _ in range(20)]
             wait_until("requests", lambda: balancer.waiting(backend) == 20)
