@@ -4,6 +4,7 @@
 
 local MILLISECONDS = { us = 0.001, ms = 1, s = 1000, m = 60000, h = 3600000, d = 86400000 }
 local STEP = 100
+local STATE = "/run/haproxy/server-state"
 
 core.register_action("wait_for_server", { "http-req" }, function(txn, longest)
     local number, unit = longest:match("^(%d+)(%a+)$")
@@ -13,3 +14,28 @@ core.register_action("wait_for_server", { "http-req" }, function(txn, longest)
         left = left - STEP
     end
 end, 1)
+
+local function has_states()
+    local file = io.open(STATE)
+    if not file then
+        return false
+    end
+    local text = file:read("a")
+    file:close()
+    return text:find("\n%d") ~= nil
+end
+
+-- After a boot no former process has left word of the servers, and HAProxy would take each for up until a check has failed
+core.register_init(function()
+    if has_states() then
+        return
+    end
+    for _, backend in pairs(core.backends) do
+        for _, server in pairs(backend.servers) do
+            -- One without checks has no status, and would stay down
+            if backend:get_mode() == "http" and server:get_stats().check_status then
+                server:check_force_down()
+            end
+        end
+    end
+end)
