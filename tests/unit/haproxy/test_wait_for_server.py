@@ -7,11 +7,11 @@ from __future__ import annotations
 import contextlib
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from haproxy_role import ROLE
+from waiting import wait_until
 
 CONFIG = """
 global
@@ -78,9 +78,8 @@ def test_server_is_down_until_it_was_asked_unless_a_former_process_knows_it(
             text=True,
         )
         try:
-            deadline = time.monotonic() + 10
-            while not (found := statuses(tmp_path / "admin")) and time.monotonic() < deadline:
-                time.sleep(0.05)
+            wait_until("statuses", lambda: process.poll() is not None or statuses(tmp_path / "admin"))
+            found = statuses(tmp_path / "admin")
         finally:
             process.kill()
             output = process.communicate()[0]

@@ -11,9 +11,10 @@ import http.server
 import socket
 import subprocess
 import threading
-import time
 import typing as t
 from pathlib import Path
+
+from waiting import wait_until
 
 Answer = bytes | t.Callable[[socket.socket], None]
 
@@ -48,13 +49,6 @@ backend plain
     server off 127.0.0.1:{one} disabled
 backend empty
 """
-
-
-def wait_until(what: str, ready: t.Callable[[], object], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < deadline, f"{what} not within {seconds} s"
-        time.sleep(0.02)
 
 
 class App:

@@ -12,7 +12,8 @@ import typing as t
 import pytest
 from ansible.module_utils import basic
 from ansible_collections.alphacoder.scaleout.plugins.modules import haproxy_server
-from haproxy_servers import FakeSocket, RealHaproxy, wait_until
+from haproxy_servers import FakeSocket, RealHaproxy
+from waiting import wait_until
 
 KEYS = {"backend", "changed", "servers", "sessions_shut_down"}
 
