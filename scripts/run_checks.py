@@ -72,7 +72,8 @@ CHECKS = (
     # The longest of those without droplets; the others fit beside it
     Check(
         "unit tests",
-        ("pytest", "tests/unit", "--numprocesses", "auto", "--dist", "worksteal"),
+        # A test that lacks its program fails here, rather than being skipped
+        ("env", "NO_SKIPS=1", "pytest", "tests/unit", "--numprocesses", "auto", "--dist", "worksteal"),
         quick_options=("-m", "not slow"),
     ),
     Check("ruff", ("ruff", "check", ".")),
