@@ -51,3 +51,12 @@ def test_python_and_ansible_core_are_those_that_are_promised() -> None:
     assert f"ansible-core {requires.removeprefix('>=').removesuffix('.0')} or newer" in readme
     for name in GALAXY["dependencies"]:
         assert name in readme
+
+
+def test_tests_that_keep_the_promises_exist() -> None:
+    table = (REPO / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`(\S+\.py)::(test_\w+)(?:\[\S+\])?`", table)
+
+    assert named
+    for path, name in named:
+        assert f"\ndef {name}(" in (REPO / path).read_text(), name
