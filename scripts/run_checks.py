@@ -85,6 +85,7 @@ CHECKS = (
     Check("ansible-lint", ("env", *EMPTY_INVENTORY, "ansible-lint", "--offline", "--strict", "-q")),
     Check("docs", ("scripts/docs",)),
     Check("tested options", ("python", "scripts/untested_options.py")),
+    Check("internal names", ("python", "scripts/internal_names.py")),
     Check("sanity", ("scripts/sanity",), alone=True, quick=False),
     # The first one builds the app's image, which the later ones find; what is left together at the end is short
     Check("molecule, Debian 13", ("molecule", "test"), droplets=True),
