@@ -254,7 +254,7 @@ def test_no_public_address(pair: Account) -> None:
     hosts, printed = pair.inventory()
     assert "ansible_host" not in hosts["trap-1"]
     assert "ansible_host" in hosts["trap-2"]
-    assert "No ansible_host, because there is no public_ipv4: trap-1." in printed
+    assert "These hosts get no ansible_host, because they have no public_ipv4: trap-1." in printed
     # It answers over SSH at its private one
     assert pair.ok(count=2)["droplets"][0]["public_ipv4"] is None
 
