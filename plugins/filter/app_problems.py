@@ -41,7 +41,7 @@ _value:
 import re
 import typing as t
 
-from ansible_collections.alphacoder.scaleout.plugins.module_utils._settings import unknown_names
+from ansible_collections.alphacoder.scaleout.plugins.module_utils._settings import not_between, unknown_names
 
 OPTIONS = (
     "app_beside",
@@ -70,7 +70,6 @@ IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:@-]*")
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 HEALTH_PATH = re.compile(r"(/\S*)?")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-PORTS = {"app_port": 1, "app_publish_port": 1, "app_beside_port": 0}
 AT_LEAST = {"app_health_timeout": 1, "app_min_ready_seconds": 0, "app_stop_timeout": 0, "app_releases_kept": 0}
 
 
@@ -78,24 +77,19 @@ def app_problems(settings: dict[str, t.Any]) -> list[str]:
     """A sentence for each problem. See DOCUMENTATION."""
     problems = unknown_names(settings, "app", OPTIONS, also=OTHERS)
 
-    def check(name: str, right: bool, wanted: str) -> None:
-        if not right:
-            problems.append(f"{name} is '{settings[name]}'; it must be {wanted}.")
+    def check(name: str, pattern: re.Pattern[str], wanted: str) -> None:
+        value = settings.get(name)
+        if value is not None and not pattern.fullmatch(str(value)):
+            problems.append(f"{name} is '{value}'; it must be {wanted}.")
 
-    if "app_image" in settings:
-        wanted = "an image reference, such as registry.example.com/shop:1.4"
-        check("app_image", bool(IMAGE.fullmatch(settings["app_image"])), wanted)
-    if "app_name" in settings:
-        wanted = "letters, digits, _, . and -, and begin with a letter or a digit"
-        check("app_name", bool(NAME.fullmatch(settings["app_name"])), wanted)
-    if "app_health_path" in settings:
-        check("app_health_path", bool(HEALTH_PATH.fullmatch(settings["app_health_path"])), "empty, or begin with /")
-    for name, least in PORTS.items():
-        if name in settings:
-            check(name, least <= int(settings[name]) < 65536, f"between {least} and 65535")
+    check("app_image", IMAGE, "an image reference, such as registry.example.com/shop:1.4")
+    check("app_name", NAME, "letters, digits, _, . and -, and begin with a letter or a digit")
+    check("app_health_path", HEALTH_PATH, "empty, or begin with /")
+    for name in ("app_port", "app_publish_port"):
+        problems += not_between(settings, name, 1, 65535)
+    problems += not_between(settings, "app_beside_port", 0, 65535)
     for name, least in AT_LEAST.items():
-        if name in settings:
-            check(name, int(settings[name]) >= least, f"{least} or above")
+        problems += not_between(settings, name, least)
     wrong = [name for name in settings.get("app_env", {}) if not VARIABLE.fullmatch(name) or name == "INSTANCE_ID"]
     if wrong:
         problems.append(
