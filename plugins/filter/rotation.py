@@ -69,8 +69,8 @@ _value:
       elements: str
     returns_to:
       description:
-        - Load balancers that the host returns to. Not those where an operator had taken it out, unless the roll-out that
-          was interrupted may have done that.
+        - Load balancers that the host returns to. Not those where an operator had taken it out, unless it may have been
+          the roll-out that was interrupted.
       type: list
       elements: str
     alone:

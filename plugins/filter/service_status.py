@@ -15,8 +15,8 @@ options:
   _input:
     description:
       - The variables of all hosts by name. Load balancers have C(scaleout_haproxy)
-        (M(alphacoder.scaleout.haproxy_info)) and C(scaleout_marks) (lines that begin with C(maintenance) or end with the
-        lock's text), app servers have C(scaleout_running) (M(community.docker.docker_container_info)).
+        (M(alphacoder.scaleout.haproxy_info)) and C(scaleout_marks) (lines that begin with C(maintenance) or end with
+        the lock's text), app servers have C(scaleout_running) (M(community.docker.docker_container_info)).
     type: dict
     required: true
   balancers:

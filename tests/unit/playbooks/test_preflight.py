@@ -33,7 +33,7 @@ SETTINGS = {
 
 
 def preflight(directory: Path, groups: dict[str, Any], **settings: Any) -> subprocess.CompletedProcess[str]:
-    """Run the preflight on a static inventory, without settings that are None; return what it printed, and its exit code."""
+    """Run the preflight on a static inventory, without settings that are None."""
     inventory = directory / "hosts.yml"
     hosts = {group: {"hosts": hosts} for group, hosts in groups.items()}
     variables = {name: value for name, value in (SETTINGS | settings).items() if value is not None}
