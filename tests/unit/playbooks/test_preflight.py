@@ -165,6 +165,7 @@ def test_hosts_without_any_private_address_are_named_at_once(tmp_path: Path) -> 
                 "postgresql_client_addresses": ["10.0.0.0/33"],
                 "postgresql_max_connections": "2",
                 "postgresql_settings": {"port": 1, "jit": [1]},
+                "postgresql_backup_directory": "backups",
             },
             (
                 "postgresql_password must have at least 12 characters",
@@ -173,6 +174,7 @@ def test_hosts_without_any_private_address_are_named_at_once(tmp_path: Path) -> 
                 "postgresql_max_connections is 2; it must be 10 or more",
                 "must not have port: set postgresql_port instead.",
                 "and a text, a number, true or false for each",
+                "postgresql_backup_directory is 'backups'; it must be a path of at least",
             ),
         ),
         (
