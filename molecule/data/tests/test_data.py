@@ -315,6 +315,6 @@ def test_managed_databases_take_the_place_of_the_groups(data: DataTier, tmp_path
     database = f"postgresql://hits:{secret('postgresql_password')}@{data.address}:5432/hits?sslmode=require"
     redis = f"redis://hits:{secret('redis_password')}@{data.address}:6379/0"
     inventory = data.inventory(tmp_path / "inventory", {"app": data.app_name})
-    data.play(*inventory, CONVERGE, "--extra-vars", f"hits_database_url={database} hits_redis_url={redis}")
+    data.play(*inventory, CONVERGE, "--extra-vars", str({"app_env": {"DATABASE_URL": database, "REDIS_URL": redis}}))
     record = int(data.query("SELECT sum(hits) FROM instances"))
     assert data.total() == record + 1
