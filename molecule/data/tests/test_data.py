@@ -126,6 +126,31 @@ def test_cluster_without_checksums_is_given_some_only_when_told(data: DataTier) 
     assert not data.host.service("postgresql-backup.timer").is_running
 
 
+def test_files_that_an_interrupted_run_left_unread_are_read_by_the_next_one(data: DataTier) -> None:
+    def since() -> dict[str, str]:
+        """When each server read its files."""
+        shown = "systemctl show --property=StateChangeTimestamp --value --timestamp=us %s"
+        return {
+            "postgresql": data.query("SELECT pg_conf_load_time()"),
+            "redis": data.host.check_output(shown, "redis-server"),
+            "docker": data.app.check_output(shown, "docker"),
+        }
+
+    version = data.show("server_version").split(".")[0]
+    tags = ",".join(f"{role}_{part}" for role in since() for part in ("configure", "service"))
+    # As if it had ended between writing a file and its handler
+    data.host.check_output("touch /etc/redis/users.conf /etc/postgresql/%s/main/pg_hba.conf", version)
+    data.app.check_output("touch /etc/docker/daemon.json")
+    before, started = since(), data.started()
+    data.play(CONVERGE, "--tags", tags)
+    after = since()
+    assert [name for name in before if before[name] == after[name]] == []
+    assert data.started() == started
+
+    data.play(CONVERGE, "--tags", tags)
+    assert since() == after
+
+
 # --- Backups ---
 
 
@@ -199,7 +224,7 @@ def dumps(data: DataTier, tmp_path: Path) -> Path:
         ("postgresql_restore_dump=hits-1.dump", "has no dump /var/backups/postgresql/hits-1.dump"),
         ("postgresql_restore_file=/nowhere", "this machine has no such file"),
         ("postgresql_restore_file=/x postgresql_restore_dump=y", "not both"),
-        ("postgresql_restore_file={folder}/short.dump postgresql_restore_overwrite=yes", "is no whole dump"),
+        ("postgresql_restore_file={folder}/short.dump postgresql_restore_overwrite=yes", "is not a whole dump"),
         ("postgresql_restore_file={folder}/odd.dump postgresql_restore_overwrite=yes", "is as it was"),
     ],
 )
@@ -290,6 +315,6 @@ def test_managed_databases_take_the_place_of_the_groups(data: DataTier, tmp_path
     database = f"postgresql://hits:{secret('postgresql_password')}@{data.address}:5432/hits?sslmode=require"
     redis = f"redis://hits:{secret('redis_password')}@{data.address}:6379/0"
     inventory = data.inventory(tmp_path / "inventory", {"app": data.app_name})
-    data.play(*inventory, CONVERGE, "--extra-vars", f"hits_database_url={database} hits_redis_url={redis}")
+    data.play(*inventory, CONVERGE, "--extra-vars", str({"app_env": {"DATABASE_URL": database, "REDIS_URL": redis}}))
     record = int(data.query("SELECT sum(hits) FROM instances"))
     assert data.total() == record + 1

@@ -1,9 +1,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What roles postgresql and redis write into their servers' files, by the host's memory and by their settings."""
+"""What roles docker, postgresql and redis write into files, by the host's memory and by their settings."""
 
 from __future__ import annotations
 
+import json
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,13 @@ from support import ansible_templates
 ROLES = Path(__file__).resolve().parents[3] / "roles"
 
 
-def text_of(role: str, template: str, mebibytes: int = 2048, version: str = "8.0", **settings: Any) -> str:
-    """Return a file that the role makes on a machine with so much memory, by these variables."""
+def text_of(role: str, template: str, mebibytes: int = 2048, version: str = "13", **settings: Any) -> str:
+    """Return a file that the role writes on a host with this memory and version of its distribution."""
     folder = ROLES / role
-    defaults, internal = (yaml.safe_load((folder / part / "main.yml").read_text()) for part in ("defaults", "vars"))
-    state = {"stdout_lines": [f"memory {mebibytes}", f"version {version}"]}
-    host = {f"__{role}_state": state, "ansible_managed": "Ansible managed"}
-    return ansible_templates.render(
-        (folder / "templates" / template).read_text(), {**defaults, **settings, **internal, **host}
-    )
+    defaults = yaml.safe_load((folder / "defaults" / "main.yml").read_text())
+    facts = {"memtotal_mb": mebibytes, "distribution_version": version}
+    host = {"ansible_facts": facts, "ansible_managed": "Ansible managed"}
+    return ansible_templates.render((folder / "templates" / template).read_text(), {**defaults, **settings, **host})
 
 
 def render(role: str, template: str, mebibytes: int = 2048, **settings: Any) -> dict[str, str]:
@@ -78,7 +77,7 @@ def test_number_that_ansible_core_made_a_text_restarts_no_postgresql() -> None:
     assert text_of("postgresql", "scaleout.conf.j2", **texts) == file
 
 
-def test_redis_without_a_file_of_its_writes() -> None:
+def test_redis_without_an_append_only_file() -> None:
     found = render("redis", "redis.conf.j2", redis_appendonly=False)
 
     assert found["appendonly"] == "no"
@@ -102,9 +101,9 @@ def test_redis_has_its_part_of_memory(settings: dict[str, Any], maxmemory: str) 
 @pytest.mark.parametrize(
     ("version", "admin", "default", "app"),
     [
-        ("8.0", "", "default reset", "~* &* +@all -@admin -@dangerous +info"),
-        ("7.0", "of-an-admin", "default reset on #{} ~* &* +@all", "~* &* +@all -@admin -@dangerous +info"),
-        ("6.0", "of-an-admin", "default reset on #{} ~* +@all", "~* +@all -@admin -@dangerous +info"),
+        ("13", "", "default reset", "~* &* +@all -@admin -@dangerous +info"),
+        ("12", "of-an-admin", "default reset on #{} ~* &* +@all", "~* &* +@all -@admin -@dangerous +info"),
+        ("22.04", "of-an-admin", "default reset on #{} ~* +@all", "~* +@all -@admin -@dangerous +info"),
     ],
 )
 def test_redis_has_users_without_their_passwords(version: str, admin: str, default: str, app: str) -> None:
@@ -116,3 +115,10 @@ def test_redis_has_users_without_their_passwords(version: str, admin: str, defau
 
     users = [" ".join(line.split()) for line in text.splitlines() if line.startswith("user ")]
     assert users == [f"user {default.format(digest(admin))}", f"user app reset on #{digest('of-the-app')} {app}"]
+
+
+def test_docker_options_are_json_in_one_order() -> None:
+    text = text_of("docker", "daemon.json.j2", docker_daemon_options={"live-restore": True, "dns": ["192.0.2.1"]})
+
+    assert text.endswith("}\n")
+    assert list(json.loads(text).items()) == [("dns", ["192.0.2.1"]), ("live-restore", True)]
