@@ -91,7 +91,7 @@ def test_client_does_not_choose_its_own_address() -> None:
 
 def test_request_id_is_logged_after_a_path_of_any_length() -> None:
     # HAProxy cuts a line at 1024 bytes unless told otherwise, and logs a path of up to that length, the id after it
-    assert "log stdout len 4096 format iso local0" in section(render(), "global")
+    assert "log /dev/log len 4096 local0" in section(render(), "global")
 
 
 @pytest.mark.parametrize(("bind", "layer"), [("*:80", "connection"), ("*:80 accept-proxy", "session")])

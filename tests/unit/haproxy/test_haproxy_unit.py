@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from time import monotonic, sleep
 from types import ModuleType
@@ -33,12 +32,12 @@ backend app
 @pytest.fixture
 def unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script haproxy-unit, with its files in a folder of the test."""
-    loader = SourceFileLoader("haproxy_unit", str(ROLE / "files" / "haproxy-unit"))
-    monkeypatch.setattr("sys.dont_write_bytecode", True)
-    spec = spec_from_loader("haproxy_unit", loader)
+    spec = spec_from_file_location("haproxy_unit", ROLE / "files" / "haproxy_unit.py")
     assert spec is not None
+    assert spec.loader is not None
     module = module_from_spec(spec)
-    loader.exec_module(module)
+    monkeypatch.setattr("sys.dont_write_bytecode", True)
+    spec.loader.exec_module(module)
     module.STATE = f"{tmp_path}/state"
     module.CONFIG = f"{tmp_path}/haproxy.cfg"
     module.ADMIN = f"{tmp_path}/admin.sock"
