@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,19 @@ def test_variables_begin_with_the_role_and_say_their_type(role: str) -> None:
 
 def test_readme_has_the_tables_of_the_argument_specs(role: str) -> None:
     assert (ROLES / role / "README.md").read_text() == role_readmes.readme(ROLES / role), "run scripts/role_readmes.py"
+
+
+def test_filter_of_the_preflight_knows_the_options(role: str) -> None:
+    name = f"{role}_problems"
+    if not (ROLES.parent / "plugins" / "filter" / f"{name}.py").exists():
+        pytest.skip("no such filter")
+    names = getattr(
+        importlib.import_module(f"ansible_collections.alphacoder.scaleout.plugins.filter.{name}"), "OPTIONS", None
+    )
+    if names is None:
+        pytest.skip("its filter names none")
+
+    assert sorted(names) == sorted(specs(role)["main"]["options"])
 
 
 def test_secrets_are_marked(role: str) -> None:
