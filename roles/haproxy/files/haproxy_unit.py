@@ -30,6 +30,7 @@ from typing import TextIO
 
 ADMIN = "/run/haproxy/admin.sock"
 CONFIG = os.environ.get("CONFIG", "/etc/haproxy/haproxy.cfg")
+PROGRAM = "/usr/sbin/haproxy"
 MASTER = "/run/haproxy-master.sock"
 STATE = "/run/haproxy/server-state"
 # rsyslog's, in HAProxy's chroot
@@ -61,9 +62,7 @@ def ask(path: str, command: str) -> str:
 
 def check(path: str) -> None:
     """Exit with HAProxy's message, and the lines that it is about, if it refuses the file."""
-    done = subprocess.run(
-        ["/usr/sbin/haproxy", "-c", "-f", path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    done = subprocess.run([PROGRAM, "-c", "-f", path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     messages = [line for line in done.stdout.splitlines() if "[ALERT]" in line or "[WARNING]" in line]
     if done.returncode == 0:
         messages = taken_addresses(path)

@@ -56,8 +56,8 @@ def section(text: str, header: str) -> list[str]:
     return found
 
 
-def refusal(program: str, text: str, folder: Path) -> str:
-    """Return what HAProxy has against this configuration, or nothing; files of /etc/haproxy are those of `folder`."""
+def place(text: str, folder: Path) -> Path:
+    """Write this configuration so that HAProxy can check it here; files of /etc/haproxy are those of `folder`."""
     text = text.replace("/etc/haproxy/", f"{folder}/")
     # The distribution's package makes them, and tests do without it
     for kind in ("user", "group"):
@@ -65,5 +65,11 @@ def refusal(program: str, text: str, folder: Path) -> str:
     shutil.copy(ROLE / "files" / "wait-for-server.lua", folder)
     path = folder / "haproxy.cfg"
     path.write_text(text)
+    return path
+
+
+def refusal(program: str, text: str, folder: Path) -> str:
+    """Return what HAProxy has against this configuration, or nothing; files of /etc/haproxy are those of `folder`."""
+    path = place(text, folder)
     done = subprocess.run([program, "-c", "-f", str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return "" if done.returncode == 0 else f"{done.stdout}\n{text}"

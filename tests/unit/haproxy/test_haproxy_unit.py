@@ -4,15 +4,17 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from time import monotonic, sleep
 from types import ModuleType
+from typing import Any
 
 import pytest
-from haproxy_role import ROLE
+from haproxy_role import ROLE, SERVERS, place, render
 
 HEAD = """\
 global
@@ -128,3 +130,37 @@ def test_no_answer_leaves_no_old_state(unit: ModuleType) -> None:
     unit.save()
 
     assert Path(unit.STATE).read_text() == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "says", "line"),
+    [
+        ({"haproxy_balance": "roundrobbin"}, "balance only supports 'roundrobin', 'static-rr',", "roundrobbin"),
+        ({"haproxy_cookie": "S insert rewrite"}, "'insert' and 'prefix' modes are incompatible", "S insert rewrite"),
+        ({"haproxy_bind": "*:80000"}, "invalid port '80000'", "*:80000"),
+        ({"haproxy_timeout_tunnel": "25d"}, "timer overflow in argument '25d'", "tunnel          25d"),
+        ({"haproxy_servers": SERVERS[:1] * 2}, "another server named 'app-1' was already defined", "server app-1 "),
+        ({"haproxy_servers": [{**SERVERS[0], "weight": 300}]}, "is not within 0 and 256 (300)", "weight 300"),
+        ({"haproxy_deny": ["evil.example"]}, "'evil.example' is not a valid IPv4 or IPv6 address", "evil.example"),
+        ({"haproxy_stick": "on src"}, "unable to find stick-table 'app'", ""),
+        ({"haproxy_error_pages": {"418": "tea.html"}}, "status code '418' not handled", "status 418"),
+    ],
+)
+def test_haproxys_own_message_is_shown_with_the_line_that_it_means(
+    unit: ModuleType,
+    haproxy_program: str,
+    etc: Path,
+    capsys: pytest.CaptureFixture[str],
+    settings: dict[str, Any],
+    says: str,
+    line: str,
+) -> None:
+    unit.PROGRAM = haproxy_program
+    with pytest.raises(SystemExit) as end:
+        unit.check(str(place(render(**settings), etc)))
+
+    said = capsys.readouterr().err
+    assert end.value.code == 1
+    assert said.count(says) == 1
+    assert "[haproxy.cfg:" in said or not line
+    assert not line or re.search(rf"    line \d+: .*{re.escape(line)}", said)
