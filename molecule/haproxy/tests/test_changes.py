@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from balancer import FILE, LOG, Balancer, Load, fresh
-from service import wait_until
+from service import REPO, wait_until
 
 # The common case alone: on HAProxy 2.6 each reload with a stick table waits for seconds
 SIMPLE: dict[str, Any] = {"haproxy_frontends": [], "haproxy_backends": []}
@@ -147,12 +147,15 @@ def test_long_log_line_is_not_cut(balancer: Balancer) -> None:
         ({"haproxy_bind": ["*:80", "*:22"]}, "Address already in use", "bind *:22"),
         # This one shows only when a new process starts
         ({"haproxy_maxconn": 100000}, "FD limit", "maxconn 100000"),
+        # Certificates that are still needed
+        ({"haproxy_certificates": []}, "no SSL certificate", "bind *:443 ssl crt /etc/haproxy/certs/"),
     ],
 )
 def test_bad_change_leaves_file_and_process_as_they_were(
     balancer: Balancer, change: dict[str, Any], says: str, line: str
 ) -> None:
     before, process, workers = balancer.configuration(), balancer.process(), balancer.workers()
+    certificates = balancer.certificates()
     with Load(balancer, keep_alive=False, clients=2) as load:
         done = balancer.play(change)
 
@@ -162,7 +165,7 @@ def test_bad_change_leaves_file_and_process_as_they_were(
     message = " ".join(message.split())
     assert says in message
     assert line in message
-    assert balancer.configuration() == before
+    assert (balancer.configuration(), balancer.certificates()) == (before, certificates)
     assert balancer.host.run("ls /etc/haproxy").stdout.count("haproxy.cfg") == 1
     assert (balancer.process(), balancer.workers()) == (process, workers)
     assert load.failed == []
@@ -170,6 +173,20 @@ def test_bad_change_leaves_file_and_process_as_they_were(
     with Load(balancer, keep_alive=False, clients=2) as load:
         balancer.reload()
     assert load.failed == []
+
+
+def test_certificate_that_is_not_listed_any_longer_is_removed_and_those_of_others_stay(balancer: Balancer) -> None:
+    folder = "/etc/haproxy/certs"
+    assert balancer.certificates() == ["one.pem", "two.pem"]
+    balancer.host.check_output(f"cp --preserve {folder}/one.pem {folder}/of-a-hook.pem")
+    file = REPO / ".build" / "molecule-haproxy" / "one.test.pem"
+    try:
+        balancer.apply({"haproxy_certificates": [{"name": "one", "src": str(file)}]})
+        assert balancer.certificates() == ["of-a-hook.pem", "one.pem"]
+    finally:
+        balancer.host.check_output(f"rm {folder}/of-a-hook.pem")
+        balancer.apply()
+    assert balancer.certificates() == ["one.pem", "two.pem"]
 
 
 # With the common case

@@ -4,7 +4,7 @@
 """What haproxy.service does at a start, a reload and a stop, so that no request and no operator's word is lost.
 
 haproxy-unit check FILE        fails with HAProxy's message, and the line that it means, where HAProxy refuses the file,
-                               or where an address that it binds is taken
+                               or where an address that it binds is taken. More files: as if those were not there
 haproxy-unit certificate FILE  fails where the file is not a certificate with the private key that belongs to it
 haproxy-unit messages          shows why the last start or reload failed, with the lines that HAProxy means
 haproxy-unit save              notes the servers' states (drain, maint, weight) for the next process
@@ -14,6 +14,7 @@ haproxy-unit reload PID        checks, saves, has the master process PID start a
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -23,7 +24,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TextIO
@@ -60,9 +61,15 @@ def ask(path: str, command: str) -> str:
     return answer.decode(errors="replace")
 
 
-def check(path: str) -> None:
-    """Exit with HAProxy's message, and the lines that it is about, if it refuses the file."""
-    done = subprocess.run([PROGRAM, "-c", "-f", path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def check(path: str, without: Sequence[str] = ()) -> None:
+    """Exit with HAProxy's message, and the lines that it means, if it refuses the file without those others."""
+    with contextlib.ExitStack() as later:
+        for other in map(Path, without):
+            if other.exists():
+                # HAProxy reads no hidden file of a folder with certificates
+                aside = other.rename(other.with_name(f".{other.name}"))
+                later.callback(aside.rename, other)
+        done = subprocess.run([PROGRAM, "-c", "-f", path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     messages = [line for line in done.stdout.splitlines() if "[ALERT]" in line or "[WARNING]" in line]
     if done.returncode == 0:
         messages = taken_addresses(path)
@@ -261,8 +268,8 @@ def reload(master: int) -> None:
 def main() -> None:
     """Do what the arguments say."""
     arguments = sys.argv[1:]
-    if len(arguments) == 2 and arguments[0] == "check":
-        check(arguments[1])
+    if len(arguments) >= 2 and arguments[0] == "check":
+        check(arguments[1], arguments[2:])
     elif len(arguments) == 2 and arguments[0] == "certificate":
         check_certificate(arguments[1])
     elif arguments == ["messages"]:

@@ -21,21 +21,17 @@ SERVERS = [
 
 
 @functools.cache
-def variables_of(part: str) -> dict[str, Any]:
-    return yaml.safe_load((ROLE / part / "main.yml").read_text())
-
-
 def defaults() -> dict[str, Any]:
-    return variables_of("defaults")
+    return yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
 
 
 def render(**settings: Any) -> str:
     """Return the haproxy.cfg that the role makes of these variables on a machine with 1 GiB of memory."""
     machine = {
-        "__haproxy_state": {"stdout_lines": ["memory 1024", "files 524288"]},
+        "__haproxy_maxconn": {"stdout": "10240\n"},
         "ansible_managed": "Ansible managed",
     }
-    variables = {**defaults(), "haproxy_servers": SERVERS, **settings, **variables_of("vars"), **machine}
+    variables = {**defaults(), "haproxy_servers": SERVERS, **settings, **machine}
     template = (ROLE / "templates" / "haproxy.cfg.j2").read_text()
     return ansible_templates.render(template, variables)
 

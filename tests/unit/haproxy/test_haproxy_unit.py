@@ -132,6 +132,22 @@ def test_no_answer_leaves_no_old_state(unit: ModuleType) -> None:
     assert Path(unit.STATE).read_text() == "1\n"
 
 
+def test_check_without_a_certificate_leaves_it_where_it_is(
+    unit: ModuleType, haproxy_program: str, etc: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unit.PROGRAM = haproxy_program
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    file = str(place(render(haproxy_bind=f"127.0.0.1:{port} ssl crt /etc/haproxy/certs/"), etc))
+    certificate = etc / "certs" / "site.pem"
+    unit.check(file)
+    with pytest.raises(SystemExit):
+        unit.check(file, [str(certificate), str(etc / "certs" / "never.pem")])
+
+    assert "no SSL certificate" in capsys.readouterr().err
+    assert [path.name for path in certificate.parent.iterdir()] == ["site.pem"]
+
+
 @pytest.mark.parametrize(
     ("settings", "says", "line"),
     [
