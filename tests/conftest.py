@@ -1,19 +1,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Let the tests import this checkout by its collection's name, `lab` from its root, and the hits app from its role."""
+"""What all tests have in common."""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from ansible.plugins.loader import init_plugin_loader
-from haproxy_program import find_haproxy
+from support.programs import find_haproxy
 
-REPO = Path(__file__).resolve().parent.parent
-
-sys.path[:0] = [str(REPO), str(REPO / ".build" / "collections"), str(REPO / "roles" / "hits" / "files")]
+LINUX_ONLY = [Path(__file__).parent / "unit" / name for name in ("hits", "lab")]
 # Before the first import from the collection, so that it is found as Ansible finds it
 init_plugin_loader([])
 
@@ -22,3 +21,19 @@ init_plugin_loader([])
 def haproxy_program() -> str:
     """The path of a HAProxy program, to start on a private socket or to check a configuration with."""
     return find_haproxy()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip on other systems what runs on servers, or makes them."""
+    if sys.platform == "linux":
+        return
+    for item in items:
+        if any(item.path.is_relative_to(folder) for folder in LINUX_ONLY):
+            item.add_marker(pytest.mark.skip("the hits app and the lab run on Linux"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once for each reason how many tests were skipped."""
+    reasons = Counter(report.longrepr[2] for report in terminalreporter.stats.get("skipped", []))
+    for reason, number in reasons.items():
+        terminalreporter.write_line(f"{number} x {reason}")

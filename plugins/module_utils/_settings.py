@@ -19,11 +19,12 @@ def unknown_names(
     options: Collection[str],
     removed: Mapping[str, str] | None = None,
     also: Collection[str] = (),
+    owner: str = "",
 ) -> list[str]:
     """A sentence for each variable that begins like the role's and is none.
 
     `options`: the role's variables; `removed`: those of earlier versions, with what to do instead; `also`: other names
-    that begin alike, those that end in * with anything after it.
+    that begin alike, those that end in * with anything after it; `owner`: who has the variables, if that is no role.
     """
     removed = removed or {}
     others = tuple(name.removesuffix("*") for name in also if name.endswith("*"))
@@ -36,8 +37,8 @@ def unknown_names(
             continue
         # Without what they have in common
         near = difflib.get_close_matches(name[len(role) :], [option[len(role) :] for option in options], 1)
-        hint = f"did you mean {role}{near[0]}?" if near else f"roles/{role}/README.md lists them."
-        found.append(f"{name} is no variable of role {role}; {hint}")
+        hint = f"did you mean {role}{near[0]}?" if near else f"{f'roles/{role}/README.md' if not owner else 'docs/day-two.md'} lists them."
+        found.append(f"{name} is no variable of {owner or f'role {role}'}; {hint}")
     return found
 
 

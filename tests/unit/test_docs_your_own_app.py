@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The pages show the files that tests run, and the example app is as good as its page says."""
+"""The page shows the files that tests run, and the example app does what the page asks of an app."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic, sleep
 
 import pytest
+from support.waiting import wait_until
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 GREETING = DOCS / "examples" / "greeting"
@@ -44,11 +44,7 @@ def app() -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, str(GREETING / "app.py")], env=environment, stderr=subprocess.PIPE, text=True
     )
-    deadline = monotonic() + 10
-    with socket.socket() as probe:
-        while probe.connect_ex(ADDRESS):
-            assert monotonic() < deadline
-            sleep(0.02)
+    wait_until("the app", lambda: socket.create_connection(ADDRESS, 5).close() is None)
     yield process
     process.kill()
     process.communicate()

@@ -10,7 +10,8 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from service import Service, wait_until
+from support.service import Service
+from support.waiting import wait_until
 from testinfra.host import Host
 
 NAME = "greeting"

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.alphacoder.scaleout.plugins.filter.haproxy_problems import haproxy_problems
-from haproxy_program import haproxy_version
 from haproxy_role import SERVERS, defaults, refusal, render, section
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from support.programs import haproxy_version
 
 # A red run has to be the change's doing; outside of CI each run tries others
 # No shrinking: a run of HAProxy for each step takes minutes, and the variables of a failure are readable as they are
@@ -67,15 +67,6 @@ def test_file_has_no_needless_white_space() -> None:
     starts = [number for number, line in enumerate(lines) if line and line[0].isalpha()]
     assert [number for number, line in enumerate(lines) if not line] == [number - 1 for number in starts]
     assert text.endswith("    user me insecure-password secret\n")
-
-
-def test_values_of_a_section_stand_in_one_column() -> None:
-    lines = render(haproxy_httpchk="GET /readyz").splitlines()
-    start = lines.index("frontend public")
-    frontend = [line for line in lines[start + 1 : lines.index("", start)] if not line.startswith("    #")]
-
-    assert {line[27] for line in frontend} == {" "}
-    assert all(line[28] != " " for line in frontend)
 
 
 def test_client_does_not_choose_its_own_address() -> None:

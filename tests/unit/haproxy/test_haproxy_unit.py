@@ -9,12 +9,12 @@ import socket
 import subprocess
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from time import monotonic, sleep
 from types import ModuleType
 from typing import Any
 
 import pytest
 from haproxy_role import ROLE, SERVERS, place, render
+from support.waiting import wait_until
 
 HEAD = """\
 global
@@ -53,15 +53,7 @@ def servers(unit: ModuleType, program: str, lines: str, *commands: str) -> dict[
     unit.prepare()
     process = subprocess.Popen([program, "-f", unit.CONFIG], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        deadline = monotonic() + 20
-        while True:
-            try:
-                unit.ask(unit.ADMIN, "show info")
-                break
-            except OSError:
-                assert process.poll() is None, "HAProxy ended"
-                assert monotonic() < deadline, "HAProxy does not answer"
-                sleep(0.05)
+        wait_until("an answer, or its end", lambda: process.poll() is not None or unit.ask(unit.ADMIN, "show info"))
         for command in commands:
             assert unit.ask(unit.ADMIN, command).strip() == ""
         unit.save()
