@@ -31,6 +31,9 @@ docs: ## The pages of docs/ and the reference, as HTML in .build/docs/html
 	@scripts/setup test
 	@scripts/docs
 
+# The library that benchmarks share with tests, and the hits app
+bench bench-%: export PYTHONPATH := $(CURDIR)/tests:$(CURDIR)/roles/hits/files
+
 .PHONY: bench
 bench: bench-inventory bench-haproxy bench-hits bench-operations ## Every benchmark
 

@@ -28,14 +28,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-REPO = HERE.parent
-sys.path[:0] = [str(REPO / "tests" / "unit" / "hits"), str(REPO / "roles" / "hits" / "files")]
+import psycopg
+from hits.schema import migrate
+from hits.settings import Settings
+from support.hits_servers import App, Postgres, Redis, directory
 
-import psycopg  # noqa: E402
-from hits.schema import migrate  # noqa: E402
-from hits.settings import Settings  # noqa: E402
-from hits_servers import App, Postgres, Redis, directory  # noqa: E402
+HERE = Path(__file__).resolve().parent
 
 INSTANCES = 4
 DAY = 1440

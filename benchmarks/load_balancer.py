@@ -34,6 +34,8 @@ from dataclasses import dataclass, field
 from fcntl import F_SETPIPE_SZ, fcntl, ioctl
 from pathlib import Path
 
+from support.waiting import NotInTime, wait_until
+
 HERE = Path(__file__).resolve().parent / "load_balancer"
 REPO = HERE.parent.parent
 BUILD = REPO / ".build" / "bench"
@@ -185,14 +187,6 @@ def start(root: Path, *command: str, stdin: int = subprocess.DEVNULL, stdout: in
     return subprocess.Popen(chroot, stdin=stdin, stdout=said if stdout is None else stdout, stderr=said).pid
 
 
-def wait_until(what: str, is_so: t.Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        if time.monotonic() > deadline:
-            raise BenchmarkError(f"{what}: not so after {seconds:.0f} s")
-        time.sleep(0.01)
-
-
 def answer(port: int, header: str = "") -> str | None:
     """Return a header of what a new connection gets ("" where it has none); None where nothing answers with 200."""
     try:
@@ -334,7 +328,12 @@ def reload_times(root: Path, number: int, rounds: int) -> tuple[float, float]:
             ["chroot", str(root), "/usr/bin/python3", "/usr/local/sbin/haproxy-unit", "reload", str(master)],
             env=environment,
         )
-        wait_until("the new worker answers", lambda new=str(generation): answer(RELOAD_PORT, GENERATION) == new, 90)
+        wait_until(
+            "the new worker answers",
+            lambda new=str(generation): answer(RELOAD_PORT, GENERATION) == new,
+            90,
+            pause=0.01,
+        )
         served.append(time.monotonic() - begin)
         if unit.wait():
             raise BenchmarkError(f"haproxy-unit reload failed with {number} servers")
@@ -421,5 +420,5 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except BenchmarkError as error:
+    except (BenchmarkError, NotInTime) as error:
         sys.exit(f"error: {error}")

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What happens to clients while the service is changed, and while parts of it fail, and how long the changes take.
 
-Makes a lab of its own with the whole service, from nothing to nothing, has each event of molecule/operations/events.py
+Makes a lab of its own with the whole service, from nothing to nothing, has each event of tests/support/events.py
 happen under 200 requests a second (open loop, half of them on new connections), prints a table, and draws latency and
 errors over time, a picture an event.
 
@@ -26,16 +26,15 @@ from collections import defaultdict
 from pathlib import Path
 
 import matplotlib as mpl
+from matplotlib import pyplot as plt
+from support import REPO
+from support.events import EVENTS, IN_FLIGHT, Event, deploy_good, scale_in, scale_out
+from support.measure import Result, measure
+from support.service import Service
 
-REPO = Path(__file__).resolve().parent.parent
 PICTURES = REPO / "docs" / "operations"
-sys.path[:0] = [str(REPO / "molecule"), str(REPO / "molecule" / "operations")]
 
 mpl.use("agg")
-from events import EVENTS, IN_FLIGHT, Event, deploy_good, scale_in, scale_out  # noqa: E402
-from matplotlib import pyplot as plt  # noqa: E402
-from measure import Result, measure  # noqa: E402
-from service import Service  # noqa: E402
 
 COLOURS = {"UP": "#4caf50", "DRAIN": "#ffc107", "MAINT": "#9e9e9e", "DOWN": "#e53935"}
 BIN = Path(sys.executable).parent

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from service import Service
+from support.service import Service
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Let the tests import this checkout by its collection's name, `lab` from its root, and the hits app from its role."""
+"""What all tests have in common."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 from ansible.plugins.loader import init_plugin_loader
-from haproxy_program import find_haproxy
+from support.programs import find_haproxy
 
-REPO = Path(__file__).resolve().parent.parent
-
-sys.path[:0] = [str(REPO), str(REPO / ".build" / "collections"), str(REPO / "roles" / "hits" / "files")]
 # Before the first import from the collection, so that it is found as Ansible finds it
 init_plugin_loader([])
 

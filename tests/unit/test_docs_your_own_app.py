@@ -12,9 +12,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic, sleep
 
 import pytest
+from support.waiting import wait_until
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 GREETING = DOCS / "examples" / "greeting"
@@ -44,11 +44,7 @@ def app() -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, str(GREETING / "app.py")], env=environment, stderr=subprocess.PIPE, text=True
     )
-    deadline = monotonic() + 10
-    with socket.socket() as probe:
-        while probe.connect_ex(ADDRESS):
-            assert monotonic() < deadline
-            sleep(0.02)
+    wait_until("the app", lambda: socket.create_connection(ADDRESS, 5).close() is None)
     yield process
     process.kill()
     process.communicate()

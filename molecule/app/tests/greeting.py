@@ -15,8 +15,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 
-from measure import Request, Watch, load
-from service import REPO, Service, wait_until
+from support import REPO
+from support.measure import Request, Watch, load
+from support.service import Service
+from support.waiting import wait_until
 
 NAME = "greeting"
 PORT = 8081

@@ -13,7 +13,7 @@ import socket
 
 import pytest
 from greeting import NAME, PORT, Greeting
-from service import wait_until
+from support.waiting import wait_until
 from testinfra.host import Host
 
 ASK = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=5).read().decode(), end='')"

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from greeting import ARCHIVES, INVENTORY, LOCK, PORT, Done, Greeting, Seen, Visitor
-from service import LOG, wait_until
+from support.service import LOG
+from support.waiting import wait_until
 
 OUT = ("DRAIN", "MAINT")
 UNREACHABLE = Path(__file__).parent / "unreachable.yml"

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from data_tier import DataTier
-from service import Service
+from support.service import Service
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
-from service import REPO, Service
+from support import REPO
+from support.service import Service
 from testinfra.host import Host
 
 CONVERGE = "molecule/data/converge.yml"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from data_tier import BACKUPS, CONVERGE, RESTORE, DataTier, errors, secret
-from service import wait_until
+from support.waiting import wait_until
 
 # --- PostgreSQL ---
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from service import Service
+from support.service import Service
 
 
 @pytest.fixture

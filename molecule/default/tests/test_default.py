@@ -14,7 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
-from service import LOG, REPO, SECRETS, Service, secrets_said, wait_until
+from support import REPO
+from support.service import LOG, SECRETS, Service, secrets_said
+from support.waiting import wait_until
 
 
 def haproxy_process(service: Service) -> str:

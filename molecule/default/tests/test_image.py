@@ -7,7 +7,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from service import Service, wait_until
+from support.service import Service
+from support.waiting import wait_until
 
 BASE = os.environ.get("HITS_BASE_IMAGE", "python:3.13-slim")
 # As `docker save` made it, which packs nothing

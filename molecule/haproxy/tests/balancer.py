@@ -22,7 +22,8 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-from service import Service, wait_until
+from support.service import Service
+from support.waiting import wait_until
 from testinfra.host import Host
 
 FILE = "/etc/haproxy/haproxy.cfg"

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import pytest
 from balancer import Balancer
-from service import Service, wait_until
+from support.service import Service
+from support.waiting import wait_until
 
 
 @pytest.fixture(scope="session")

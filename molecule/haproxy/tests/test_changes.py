@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from balancer import FILE, LOG, Balancer, Load, fresh
-from service import wait_until
+from support.waiting import wait_until
 
 # The common case alone: on HAProxy 2.6 each reload with a stick table waits for seconds
 SIMPLE: dict[str, Any] = {"haproxy_frontends": [], "haproxy_backends": []}

@@ -18,7 +18,8 @@ from http.cookies import SimpleCookie
 
 import pytest
 from balancer import LOG, Balancer, Reply, fresh, proxy_header
-from service import REPO, wait_until
+from support import REPO
+from support.waiting import wait_until
 
 FORGED = {"X-Forwarded-For": "192.0.2.1", "Forwarded": "for=192.0.2.1", "X-Forwarded-Proto": "https"}
 

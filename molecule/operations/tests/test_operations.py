@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from events import EVENTS, IN_FLIGHT, Event
-from measure import Result, measure
-from service import LOG, Service, secrets_said
+from support.events import EVENTS, IN_FLIGHT, Event
+from support.measure import Result, measure
+from support.service import LOG, Service, secrets_said
 
 
 def told(result: Result) -> str:

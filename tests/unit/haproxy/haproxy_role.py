@@ -10,8 +10,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import ansible_templates
 import yaml
+from support import ansible_templates
 
 ROLE = Path(__file__).resolve().parents[3] / "roles" / "haproxy"
 SERVERS = [

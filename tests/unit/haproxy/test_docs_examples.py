@@ -15,9 +15,9 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.alphacoder.scaleout.plugins.filter.haproxy_problems import haproxy_problems
-from ansible_templates import trusted
-from haproxy_program import haproxy_version
 from haproxy_role import ROLE, defaults, refusal, render
+from support.ansible_templates import trusted
+from support.programs import haproxy_version
 
 REPO = ROLE.parent.parent
 PAGES = [REPO / "docs" / name for name in ("load-balancer.md", "load-balancer-settings.md")]

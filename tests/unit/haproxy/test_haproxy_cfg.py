@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.alphacoder.scaleout.plugins.filter.haproxy_problems import haproxy_problems
-from haproxy_program import haproxy_version
 from haproxy_role import SERVERS, defaults, refusal, render, section
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from support.programs import haproxy_version
 
 # A red run has to be the change's doing; outside of CI each run tries others
 # No shrinking: a run of HAProxy for each step takes minutes, and the variables of a failure are readable as they are

@@ -9,11 +9,11 @@ import subprocess
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
-from time import monotonic, sleep
 from types import ModuleType
 
 import pytest
 from haproxy_role import ROLE
+from support.waiting import wait_until
 
 HEAD = """\
 global
@@ -52,15 +52,7 @@ def servers(unit: ModuleType, program: str, lines: str, *commands: str) -> dict[
     unit.prepare()
     process = subprocess.Popen([program, "-f", unit.CONFIG], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        deadline = monotonic() + 20
-        while True:
-            try:
-                unit.ask(unit.ADMIN, "show info")
-                break
-            except OSError:
-                assert process.poll() is None, "HAProxy ended"
-                assert monotonic() < deadline, "HAProxy does not answer"
-                sleep(0.05)
+        wait_until("an answer, or its end", lambda: process.poll() is not None or unit.ask(unit.ADMIN, "show info"))
         for command in commands:
             assert unit.ask(unit.ADMIN, command).strip() == ""
         unit.save()

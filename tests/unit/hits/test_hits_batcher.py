@@ -7,11 +7,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from time import monotonic, sleep
 
 import pytest
 from hits.batcher import Batcher, Figures, NotRecordedError
 from hits.recent import Recent
+from support.waiting import wait_until
 
 
 class FakeRecorder:
@@ -64,9 +64,7 @@ def test_hits_that_arrive_during_a_record_share_the_next() -> None:
         first = pool.submit(batcher.hit)
         assert recorder.entered.acquire(timeout=5)
         rest = [pool.submit(batcher.hit) for _ in range(8)]
-        deadline = monotonic() + 5
-        while len(batcher._hits) < 8 and monotonic() < deadline:
-            sleep(0.002)
+        wait_until("eight hits that wait", lambda: len(batcher._hits) == 8)
         recorder.let_go.set()
 
     assert first.result().total == 101

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 
-from hits_servers import FILES
+from support.hits_servers import FILES
 
 
 def dockerfile() -> list[list[str]]:

@@ -22,7 +22,10 @@ from hits.ledger import RECORD, Ledger
 from hits.schema import migrate
 from hits.settings import Settings
 from hits.spool import Batch, NotSpooledError, Spool
-from hits_servers import (
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from support.hits_servers import (
     App,
     Postgres,
     Redis,
@@ -31,11 +34,8 @@ from hits_servers import (
     running_app,
     running_postgres,
     running_redis,
-    wait_until,
 )
-from hypothesis import given
-from hypothesis import settings as examples
-from hypothesis import strategies as st
+from support.waiting import wait_until
 
 CLIENTS = 64
 # Much more than it takes: the machine may have other things to do

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from hits.ledger import TELL, Ledger
 from hits.settings import Settings
-from hits_servers import (
+from support.hits_servers import (
     FILES,
     App,
     Postgres,
@@ -30,8 +30,8 @@ from hits_servers import (
     running_app,
     running_postgres,
     running_redis,
-    wait_until,
 )
+from support.waiting import wait_until
 
 StartApp = Callable[..., App]
 

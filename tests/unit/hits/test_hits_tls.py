@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import redis
-from hits_servers import App, Postgres, Redis, directory, running_postgres, running_redis, wait_until
+from support.hits_servers import App, Postgres, Redis, directory, running_postgres, running_redis
+from support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import REPO
+from support.waiting import wait_until
 
-LOAD = Path(__file__).parents[3] / "molecule" / "operations" / "load.py"
+LOAD = REPO / "tests" / "support" / "load.py"
 
 
 class Server(ThreadingHTTPServer):
@@ -66,10 +68,7 @@ def run(port: int, folder: Path, seconds: float = 1.0, rate: int = 100) -> list[
     output = folder / "requests.jsonl"
     command = [sys.executable, str(LOAD), f"http://127.0.0.1:{port}/", str(output), "--rate", str(rate)]
     process = subprocess.Popen(command)
-    deadline = time.monotonic() + 30
-    while not output.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until("load", output.exists)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(seconds)
     process.terminate()

@@ -14,7 +14,7 @@ import threading
 import typing as t
 from pathlib import Path
 
-from waiting import wait_until
+from support.waiting import wait_until
 
 Answer = bytes | t.Callable[[socket.socket], None]
 

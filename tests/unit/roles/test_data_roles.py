@@ -8,9 +8,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import ansible_templates
 import pytest
 import yaml
+from support import ansible_templates
 
 ROLES = Path(__file__).resolve().parents[3] / "roles"
 

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from ansible.module_utils import basic
 from ansible_collections.alphacoder.scaleout.plugins.modules import haproxy_info, haproxy_server
-from haproxy_program import haproxy_version
 from haproxy_servers import RealHaproxy
+from support.programs import haproxy_version
 
 KEYS = {"changed", "process", "frontends", "backends", "servers"}
 TYPES = {"str": str, "int": int, "bool": bool, "dict": dict, "list": list}

@@ -13,7 +13,7 @@ import pytest
 from ansible.module_utils import basic
 from ansible_collections.alphacoder.scaleout.plugins.modules import haproxy_server
 from haproxy_servers import FakeSocket, RealHaproxy
-from waiting import wait_until
+from support.waiting import wait_until
 
 KEYS = {"backend", "changed", "servers", "sessions_shut_down"}
 

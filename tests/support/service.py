@@ -11,19 +11,19 @@ import shlex
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from http.cookies import SimpleCookie
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import pytest
 import testinfra
 from testinfra.host import Host
 
-REPO = Path(__file__).resolve().parents[1]
+from support import REPO
+from support.waiting import wait_until
+
 BIN = Path(sys.executable).parent
 # Every task of the scenario and of its tests so far, at verbosity 3 and with diffs
 LOG = REPO / ".build" / "log" / f"molecule-ansible-{os.environ.get('LAB', 'test')}.log"
@@ -34,22 +34,6 @@ def secrets_said() -> list[str]:
     """Names of the secrets that the log has."""
     log = LOG.read_text()
     return [name for name in SECRETS if (REPO / ".secrets" / name).read_text().strip() in log]
-
-
-def wait_until(what: str, ready: Callable[[], object], seconds: float = 30.0) -> None:
-    """Return as soon as `ready()` is true; a refused connection means "not yet"."""
-    deadline = monotonic() + seconds
-    while True:
-        last: object = None
-        try:
-            last = ready()
-            if last:
-                return
-        except (OSError, http.client.HTTPException) as error:
-            last = error
-        if monotonic() > deadline:
-            raise AssertionError(f"{what} not within {seconds} s: {last!r}")
-        sleep(0.2)
 
 
 @dataclass(frozen=True)
@@ -90,7 +74,7 @@ class Service:
 
     @cached_property
     def hostvars(self) -> dict[str, dict[str, Any]]:
-        return self._inventory["_meta"]["hostvars"]
+        return dict(self._inventory["_meta"]["hostvars"])
 
     @cached_property
     def _inventory(self) -> dict[str, Any]:
@@ -99,10 +83,10 @@ class Service:
         if done.returncode:
             pytest.exit(f"no inventory: {done.stderr}", 1)
         # ansible-core marks text that came from an API like this
-        return json.loads(done.stdout, object_hook=lambda value: value.get("__ansible_unsafe", value))
+        return dict(json.loads(done.stdout, object_hook=lambda value: value.get("__ansible_unsafe", value)))
 
     def group(self, name: str) -> list[str]:
-        return self._inventory[name]["hosts"]
+        return list(self._inventory[name]["hosts"])
 
     def host(self, name: str) -> Host:
         return testinfra.get_host(
@@ -119,7 +103,7 @@ class Service:
         return ["ssh", *(["-i", key] if key else []), *extra, f"root@{self.public_address(name)}"]
 
     def public_address(self, name: str) -> str:
-        return self.hostvars[name]["do_public_ipv4"]
+        return str(self.hostvars[name]["do_public_ipv4"])
 
     @property
     def address(self) -> str:
@@ -173,7 +157,7 @@ class Service:
             "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect('/run/haproxy/admin.sock'); "
             "s.sendall(sys.argv[1].encode() + b'\\n'); print(s.makefile().read())"
         )
-        return self.host(balancer or self.group("lb")[0]).check_output("python3 -c %s %s", code, command)
+        return str(self.host(balancer or self.group("lb")[0]).check_output("python3 -c %s %s", code, command))
 
     def reboot(self, *names: str, kind: str = "reboot") -> None:
         """Have the API reboot these droplets, or all of them, and wait until it says that they came up."""
@@ -181,9 +165,8 @@ class Service:
             self._api(f"/droplets/{self.hostvars[name]['do_id']}/actions", {"type": kind})
             for name in names or self.hostvars
         ]
-        for action in actions:
-            path = f"/actions/{action['action']['id']}"
-            wait_until("reboot", lambda path=path: self._api(path)["action"]["status"] == "completed", 90)
+        paths = [f"/actions/{action['action']['id']}" for action in actions]
+        wait_until("reboot", lambda: all(self._api(path)["action"]["status"] == "completed" for path in paths), 90)
 
     def _api(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         request = urllib.request.Request(os.environ["DIGITALOCEAN_API_URL"] + path)
@@ -192,4 +175,4 @@ class Service:
             request.data = json.dumps(body).encode()
             request.add_header("Content-Type", "application/json")
         with urllib.request.urlopen(request, timeout=30) as response:
-            return json.load(response)
+            return dict(json.load(response))

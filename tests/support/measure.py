@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from service import Service, wait_until
+from support.service import Service
+from support.waiting import wait_until
 
 HERE = Path(__file__).resolve().parent
 # Seconds of load before the event, and after it and since every server is UP

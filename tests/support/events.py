@@ -15,8 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from subprocess import CompletedProcess, Popen, TimeoutExpired
 
-from service import Service, wait_until
 from testinfra.host import Host
+
+from support.service import Service
+from support.waiting import wait_until
 
 # Interface of an app droplet's private network
 PRIVATE = "eth1"
@@ -78,7 +80,7 @@ def fill_disk(service: Service) -> None:
 
 
 def is_full(host: Host, folder: str) -> bool:
-    return host.check_output(f"df --output=avail {folder} | tail -n 1").strip() == "0"
+    return str(host.check_output(f"df --output=avail {folder} | tail -n 1")).strip() == "0"
 
 
 def reload_haproxy(service: Service) -> None:
@@ -124,7 +126,7 @@ def build(service: Service, name: str, *lines: str) -> str:
 
 
 def running(service: Service) -> str:
-    return service.host(service.group("app")[0]).check_output("docker inspect --format '{{.Config.Image}}' hits")
+    return str(service.host(service.group("app")[0]).check_output("docker inspect --format '{{.Config.Image}}' hits"))
 
 
 def good(service: Service) -> str:

@@ -8,53 +8,31 @@ import http.client
 import json
 import os
 import pwd
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import psycopg
 import redis
 
-FILES = Path(__file__).resolve().parents[3] / "roles" / "hits" / "files"
+from support import REPO
+from support.programs import find_server
+from support.waiting import wait_until
 
-
-def find_server(*names: str) -> str:
-    """Return the path of a server's program; Debian keeps PostgreSQL's outside PATH."""
-    for name in names:
-        versions = Path("/usr/lib/postgresql").glob(f"*/bin/{name}")
-        if found := shutil.which(name) or max(versions, default=None, key=lambda path: int(path.parts[-3])):
-            return str(found)
-    raise AssertionError(f"{' or '.join(names)} is not on this machine: `make setup` installs it")
+FILES = REPO / "roles" / "hits" / "files"
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def wait_until(what: str, ready: Callable[[], object], seconds: float = 10.0) -> None:
-    """Return as soon as `ready()` is true; an error that it raises means "not yet"."""
-    deadline = monotonic() + seconds
-    while True:
-        last: Exception | None = None
-        try:
-            if ready():
-                return
-        except (OSError, http.client.HTTPException, psycopg.Error, redis.RedisError) as error:
-            last = error
-        if monotonic() > deadline:
-            raise AssertionError(f"{what} not within {seconds} s: {last}")
-        sleep(0.02)
 
 
 def children(pid: int) -> list[int]:

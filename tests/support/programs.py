@@ -1,0 +1,64 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The server programs that tests start.
+
+A test whose program is not installed is skipped, with the reason; where CI or NO_SKIPS is set, it fails.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from support import REPO
+
+# Debian keeps these outside an ordinary user's PATH
+SYSTEM = "/usr/sbin:/sbin"
+UNPACKED = REPO / ".build" / "haproxy"
+
+
+def lacks(reason: str) -> NoReturn:
+    """End the test: this machine can't run it."""
+    if os.environ.get("CI") or os.environ.get("NO_SKIPS"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def find_program(name: str) -> str:
+    """Return the path of a program."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:{SYSTEM}")
+    return found or lacks(f"{name} is not installed: `make setup` installs it")
+
+
+def find_server(*names: str) -> str:
+    """Return the path of a PostgreSQL or Redis program, the first of these names that there is."""
+    if sys.platform != "linux":
+        lacks("these tests follow the server's processes through /proc, which only Linux has")
+    for name in names:
+        # Debian keeps PostgreSQL's outside PATH
+        versions = Path("/usr/lib/postgresql").glob(f"*/bin/{name}")
+        if found := shutil.which(name) or max(versions, default=None, key=lambda path: int(path.parts[-3])):
+            return str(found)
+    lacks(f"{' or '.join(names)} is not installed: `make setup` installs it")
+
+
+def find_haproxy() -> str:
+    """Return the path of HAProxy: HAPROXY=path, this machine's, or the one that `make setup` has unpacked."""
+    given = os.environ.get("HAPROXY")
+    found = given or shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:{SYSTEM}:{UNPACKED}")
+    return found or lacks("haproxy is not installed: `make setup` fetches it, or set HAPROXY to the path of one")
+
+
+def haproxy_version(program: str) -> tuple[int, int]:
+    """Return the branch of a HAProxy program, for example (2, 6)."""
+    said = subprocess.run([program, "-v"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"version (\d+)\.(\d+)", said)
+    assert found, f"{program} -v does not say its version: {said}"
+    return int(found[1]), int(found[2])
