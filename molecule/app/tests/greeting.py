@@ -142,9 +142,10 @@ class Greeting(Service):
     @contextlib.contextmanager
     def meanwhile(self, name: str, **variables: object) -> Iterator[Future[Done]]:
         """Run a playbook, and the block as soon as it holds the lock."""
+        before = self.lock()
         with ThreadPoolExecutor(1) as pool:
             run = pool.submit(self.playbook, name, **variables)
-            wait_until(f"{name} holds the lock", lambda: self.lock() or run.done(), 90)
+            wait_until(f"{name} holds the lock", lambda: self.lock() != before or run.done(), 120)
             assert not run.done(), run.result().stdout
             yield run
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 
 from greeting import PORT, Greeting, Visitor
@@ -30,8 +29,5 @@ def test_load_balancers_agree_on_weights(service: Greeting) -> None:
 
 def test_load_balancers_have_the_app_s_port_and_backend(service: Greeting) -> None:
     for balancer in service.balancers:
-        configuration = service.host(balancer).file("/etc/haproxy/haproxy.cfg").content_string
-        backend = configuration.partition("\nbackend greeting\n")[2]
-        assert re.findall(r"server (\S+) +(\S+)", backend) == [
-            (name, f"{service.private_address(name)}:{PORT}") for name in service.group("app")
-        ]
+        rows = [(row["pxname"], row["svname"], row["addr"]) for row in service.stats(balancer)]
+        assert rows == [("greeting", name, f"{service.private_address(name)}:{PORT}") for name in service.group("app")]

@@ -1,19 +1,24 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Release 2 of the example: it also has a page that takes its time, /slow/SECONDS."""
+"""Release 2 of the example: a request for /hold is answered when one for /let-go comes."""
 
 from __future__ import annotations
 
 import sys
-import time
+import threading
 
 import app
 
 
 class Handler(app.Handler):
+    let_go = threading.Event()
+
     def do_GET(self) -> None:
-        if self.path.startswith("/slow/"):
-            time.sleep(float(self.path.rpartition("/")[2]))
+        if self.path == "/hold":
+            self.let_go.wait()
+        elif self.path == "/let-go":
+            self.let_go.set()
+        if self.path in ("/hold", "/let-go"):
             self.path = "/"
         super().do_GET()
 
