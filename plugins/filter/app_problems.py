@@ -1,0 +1,106 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with the settings of role app."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: app_problems
+short_description: What is wrong with the settings of role app
+version_added: 0.1.0
+author: Alphacoder (@alphacoder)
+description:
+  - Says of each setting that cannot work which one it is, what it is, and what would be right.
+  - Types and required settings are checked by the role's argument specs.
+options:
+  _input:
+    description: The variables of role P(alphacoder.scaleout.app#role), by name.
+    type: dict
+    required: true
+seealso:
+  - plugin: alphacoder.scaleout.app
+    plugin_type: role
+"""
+
+EXAMPLES = r"""
+- name: Check the settings
+  ansible.builtin.assert:
+    that: problems == []
+    fail_msg: "{{ problems | join('\n') }}"
+  vars:
+    problems: "{{ {'app_port': 0} | alphacoder.scaleout.app_problems }}"
+"""
+
+RETURN = r"""
+_value:
+  description: A sentence for each problem; empty where there is none.
+  type: list
+  elements: str
+"""
+
+import re
+import typing as t
+
+from ansible_collections.alphacoder.scaleout.plugins.module_utils._settings import not_between, unknown_names
+
+OPTIONS = (
+    "app_beside",
+    "app_beside_port",
+    "app_env",
+    "app_health_path",
+    "app_health_timeout",
+    "app_image",
+    "app_image_archive",
+    "app_instance_id",
+    "app_min_ready_seconds",
+    "app_name",
+    "app_port",
+    "app_publish_address",
+    "app_publish_port",
+    "app_read_only",
+    "app_releases_kept",
+    "app_replace",
+    "app_state",
+    "app_stop_timeout",
+    "app_tmpfs",
+)
+# The number of app servers, and facts of the role
+OTHERS = ("app_count", "app_pending", "app_releases")
+IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:@-]*")
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+HEALTH_PATH = re.compile(r"(/\S*)?")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+AT_LEAST = {"app_health_timeout": 1, "app_min_ready_seconds": 0, "app_stop_timeout": 0, "app_releases_kept": 0}
+
+
+def app_problems(settings: dict[str, t.Any]) -> list[str]:
+    """A sentence for each problem. See DOCUMENTATION."""
+    problems = unknown_names(settings, "app", OPTIONS, also=OTHERS)
+
+    def check(name: str, pattern: re.Pattern[str], wanted: str) -> None:
+        value = settings.get(name)
+        if value is not None and not pattern.fullmatch(str(value)):
+            problems.append(f"{name} is '{value}'; it must be {wanted}.")
+
+    check("app_image", IMAGE, "an image reference, such as registry.example.com/shop:1.4")
+    check("app_name", NAME, "letters, digits, _, . and -, and begin with a letter or a digit")
+    check("app_health_path", HEALTH_PATH, "empty, or begin with /")
+    for name in ("app_port", "app_publish_port"):
+        problems += not_between(settings, name, 1, 65535)
+    problems += not_between(settings, "app_beside_port", 0, 65535)
+    for name, least in AT_LEAST.items():
+        problems += not_between(settings, name, least)
+    wrong = [name for name in settings.get("app_env", {}) if not VARIABLE.fullmatch(name) or name == "INSTANCE_ID"]
+    if wrong:
+        problems.append(
+            f"app_env has {', '.join(wrong)}; a name must be letters, digits and _, and must not begin with a digit. "
+            "INSTANCE_ID is set with app_instance_id."
+        )
+    return problems
+
+
+class FilterModule:
+    """What Ansible loads."""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"app_problems": app_problems}

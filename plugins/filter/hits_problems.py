@@ -1,0 +1,75 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with the settings of role hits."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: hits_problems
+short_description: What is wrong with the settings of role hits
+version_added: 0.1.0
+author: Alphacoder (@alphacoder)
+description:
+  - Says of each setting that cannot work which one it is, what it is, and what would be right.
+options:
+  _input:
+    description: The variables of role P(alphacoder.scaleout.hits#role), by name.
+    type: dict
+    required: true
+seealso:
+  - plugin: alphacoder.scaleout.hits
+    plugin_type: role
+"""
+
+EXAMPLES = r"""
+problems: "{{ {'hits_python_version': '3'} | alphacoder.scaleout.hits_problems }}"
+"""
+
+RETURN = r"""
+_value:
+  description: A sentence for each problem; empty where there is none.
+  type: list
+  elements: str
+"""
+
+import re
+import typing as t
+from pathlib import Path
+
+from ansible_collections.alphacoder.scaleout.plugins.module_utils._settings import unknown_names
+
+OPTIONS = ("hits_base_image", "hits_base_image_archive", "hits_cache_dir", "hits_image", "hits_python_version")
+# A fact of the role
+OTHERS = ("hits_release",)
+REMOVED = {
+    "hits_database_url": "set DATABASE_URL in app_env",
+    "hits_redis_url": "set REDIS_URL in app_env",
+    "hits_workers": "set WORKERS in app_env",
+    "hits_name": "use app_name",
+    "hits_instance_id": "use app_instance_id",
+    "hits_publish_address": "use app_publish_address",
+    "hits_publish_port": "use app_publish_port",
+}
+
+
+def hits_problems(settings: dict[str, t.Any]) -> list[str]:
+    """A sentence for each problem. See DOCUMENTATION."""
+    problems = unknown_names(settings, "hits", OPTIONS, also=OTHERS, removed=REMOVED)
+    version, archive = settings.get("hits_python_version", "3.13"), settings.get("hits_base_image_archive", "")
+    if not re.fullmatch(r"3[.][0-9]+", version):
+        problems.append(
+            f"hits_python_version is '{version}'; it must be the CPython version of hits_base_image, such as 3.13."
+        )
+    if archive and not Path(archive).expanduser().is_file():
+        problems.append(
+            f"hits_base_image_archive is '{archive}', and this machine has no such file. Make it with "
+            f"docker save {settings.get('hits_base_image', '')}, or leave the variable empty to pull the image."
+        )
+    return problems
+
+
+class FilterModule:
+    """What Ansible loads."""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"hits_problems": hits_problems}

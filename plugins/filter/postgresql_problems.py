@@ -1,0 +1,148 @@
+# Copyright (c) 2026, alphacoder
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with the settings of role postgresql."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: postgresql_problems
+short_description: What is wrong with the settings of role postgresql
+version_added: 0.1.0
+author: Alphacoder (@alphacoder)
+description:
+  - Names each setting that the role or PostgreSQL could not use, and says what would be right.
+  - The role's argument specs check types and required variables before.
+options:
+  _input:
+    description: The variables that begin with C(postgresql_), by name.
+    type: dict
+    required: true
+seealso:
+  - plugin: alphacoder.scaleout.postgresql
+    plugin_type: role
+"""
+
+EXAMPLES = r"""
+- name: Check the settings
+  ansible.builtin.assert:
+    that: problems == []
+    fail_msg: "{{ problems | join('\n') }}"
+  vars:
+    problems: "{{ {'postgresql_port': 70000} | alphacoder.scaleout.postgresql_problems }}"
+"""
+
+RETURN = r"""
+_value:
+  description: A sentence for each problem; empty if there is none.
+  type: list
+  elements: str
+"""
+
+import re
+import typing as t
+
+from ansible_collections.alphacoder.scaleout.plugins.module_utils._settings import (
+    Settings,
+    not_between,
+    unknown_names,
+)
+
+OPTIONS = (
+    "postgresql_password",
+    "postgresql_database",
+    "postgresql_user",
+    "postgresql_listen_addresses",
+    "postgresql_port",
+    "postgresql_client_addresses",
+    "postgresql_memory_percent",
+    "postgresql_shared_buffers",
+    "postgresql_effective_cache_size",
+    "postgresql_maintenance_work_mem",
+    "postgresql_work_mem",
+    "postgresql_max_connections",
+    "postgresql_settings",
+    "postgresql_enable_checksums",
+    "postgresql_backup_enabled",
+    "postgresql_backup_directory",
+    "postgresql_backup_hour",
+    "postgresql_backup_days",
+)
+# Those of the entry point restore
+RESTORE = ("postgresql_restore_dump", "postgresql_restore_file", "postgresql_restore_overwrite")
+# A number with a dot somewhere must be a whole IPv4 network; one with a colon passes for IPv6
+ADDRESS = re.compile(
+    r"((25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}/(3[0-2]|[12]?\d)"
+    r"|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*/(12[0-8]|1[01]\d|\d?\d)|\.?[A-Za-z][A-Za-z0-9_.-]*)"
+)
+NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+SIZE = re.compile(r"([1-9][0-9]*(kB|MB|GB|TB))?")
+SIZES = ("shared_buffers", "effective_cache_size", "maintenance_work_mem", "work_mem")
+PATH = re.compile(r"/[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)+")
+SETTING = re.compile(r"[a-z_][a-z0-9_]*([.][a-z_][a-z0-9_]*)?")
+# Settings of postgresql.conf that have a variable of their own
+TAKEN = ("listen_addresses", "port", "max_connections", *SIZES)
+
+
+def _settings_problems(own: t.Any) -> list[str]:
+    if not isinstance(own, dict):
+        return ["postgresql_settings must be a dictionary, such as {jit: false}."]
+    problems = []
+    plain = all(isinstance(value, (str, int, float)) for value in own.values())
+    if not plain or not all(SETTING.fullmatch(str(name)) for name in own):
+        problems.append(
+            "postgresql_settings must have names of postgresql.conf in lower case, and a text, a number, true or false "
+            "for each."
+        )
+    taken = [name for name in own if name in TAKEN]
+    if taken:
+        variables = ", ".join(f"postgresql_{name}" for name in taken)
+        problems.append(f"postgresql_settings must not have {', '.join(taken)}: set {variables} instead.")
+    return problems
+
+
+def postgresql_problems(settings: Settings) -> list[str]:
+    """A sentence for each problem, without a password."""
+    problems = unknown_names(settings, "postgresql", OPTIONS, also=RESTORE)
+    if len(str(settings.get("postgresql_password", ""))) < 12:
+        problems.append("postgresql_password must have at least 12 characters.")
+    database, user = (str(settings.get(f"postgresql_{name}", "app")) for name in ("database", "user"))
+    if not NAME.fullmatch(database) or not NAME.fullmatch(user) or user == "postgres":
+        problems.append(
+            f"postgresql_database ('{database}') and postgresql_user ('{user}') must be lower-case letters, digits and "
+            "_, not start with a digit, and have at most 63 characters; postgresql_user must not be postgres, the "
+            "superuser."
+        )
+    problems += not_between(settings, "postgresql_port", 1, 65535)
+    for name, example in (("listen", "[localhost]"), ("client", "[10.110.0.0/20]")):
+        addresses = settings.get(f"postgresql_{name}_addresses", [])
+        if not isinstance(addresses, list):
+            problems.append(f"postgresql_{name}_addresses must be a list, such as {example}.")
+        elif name == "client" and not all(ADDRESS.fullmatch(str(address)) for address in addresses):
+            wrong = ", ".join(str(address) for address in addresses if not ADDRESS.fullmatch(str(address)))
+            problems.append(
+                f"postgresql_client_addresses has {wrong}; each must be a network, such as 10.110.0.0/20, or samenet, "
+                "samehost, all, or a host's name."
+            )
+    problems += not_between(settings, "postgresql_memory_percent", 1, 100)
+    problems += not_between(settings, "postgresql_max_connections", 10)
+    for name in SIZES:
+        size = str(settings.get(f"postgresql_{name}", ""))
+        if not SIZE.fullmatch(size):
+            problems.append(
+                f"postgresql_{name} is '{size}'; it must be empty, or a size such as 512MB (units kB, MB, GB and TB)."
+            )
+    problems += _settings_problems(settings.get("postgresql_settings", {}))
+    directory = str(settings.get("postgresql_backup_directory", "/var/backups/postgresql"))
+    if not PATH.fullmatch(directory):
+        problems.append(
+            f"postgresql_backup_directory is '{directory}'; it must be a path of at least two parts, such as "
+            "/var/backups/postgresql (letters, digits, . _ -)."
+        )
+    problems += not_between(settings, "postgresql_backup_hour", 0, 23)
+    return problems + not_between(settings, "postgresql_backup_days", 1)
+
+
+class FilterModule:
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"postgresql_problems": postgresql_problems}
