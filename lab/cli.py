@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The command line: `python -m lab up | down | status | traps | image`."""
+"""The command line: `python -m lab up | down | status | image`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from lab import checks, daemons, images, state
 from lab.droplets import Settings
 from lab.engine import Engine
-from lab.errors import ApiError, LabError
+from lab.errors import LabError
 from lab.state import SHARED, Lab
-from lab.traps import TRAPS, parse
 
 _AT_ONCE = ("debian-13-x64", images.PYTHON)
 
@@ -54,15 +53,10 @@ def _parser() -> argparse.ArgumentParser:
     up = add("up", _up, "make the lab stand; safe and quick to run again")
     down = add("down", _down, "remove the lab: its droplets, networks, service and state folder")
     add("status", _status, "list labs and their droplets")
-    traps = add("traps", _traps, "show or set what the API does to its clients")
     image = add("image", _image, "build one image now, if it is missing")
-    for command in (up, down, traps):
+    for command in (up, down):
         command.add_argument("--name", choices=state.NAMES, default="demo", help="which lab (default: %(default)s)")
     down.add_argument("--all", action="store_true", help="all labs, their images, and the engine if a lab started it")
-    traps.add_argument(
-        "changes", nargs="*", metavar="TRAP=VALUE", help="a trap; names of droplets are parted by commas"
-    )
-    traps.add_argument("--off", action="store_true", help="first, all traps as they are at the start")
     image.add_argument("slug", choices=sorted(images.RECIPES), help="which image")
     return parser
 
@@ -177,20 +171,6 @@ def _status(_options: argparse.Namespace) -> None:
             container = containers.get(order["id"])
             words = [container.state, container.data["public"], container.data["private"]] if container else ["new"]
             print(f"  {order['id']:<10} {order['name']:<20} {order['image']:<14} {'  '.join(words)}")
-
-
-def _traps(options: argparse.Namespace) -> None:
-    lab = state.lab(options.name)
-    try:
-        changes = dict(parse(text) for text in options.changes)
-    except ApiError as error:
-        raise LabError(error.message) from None
-    if options.off:
-        daemons.traps(lab, "DELETE")
-    for name, value in daemons.traps(lab, *(("PUT", changes) if changes else ("GET",))).items():
-        shown = ",".join(value) if isinstance(value, list) else str(value)
-        words = f" ({', '.join(TRAPS[name].words)})" if TRAPS[name].words else ""
-        print(f"{name + '=' + shown:<32}{TRAPS[name].text}{words}")
 
 
 def _image(options: argparse.Namespace) -> None:

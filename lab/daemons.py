@@ -127,26 +127,8 @@ def _service_pid(lab: Lab) -> Path:
 
 def call(lab: Lab, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
     """One request to the API: the status and the body. Raises OSError when nothing listens."""
-    return _send(lab, method, lab.url + path, body)
-
-
-def traps(lab: Lab, method: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Reads (GET), changes (PUT) or resets (DELETE) the traps; returns all of them."""
-    try:
-        # The token's file, which a lab of this checkout has, is made by asking for it
-        status, answer = _send(lab, method, f"{lab.origin}/lab/traps", body) if lab.token_file.exists() else (0, {})
-    except OSError:
-        status, answer = 0, {}
-    if not status:
-        raise LabError(f"lab {lab.name} is down: python -m lab up --name {lab.name}")
-    if "traps" not in answer:
-        raise LabError(answer.get("message", f"the API refused it (HTTP {status})"))
-    return dict(answer["traps"])
-
-
-def _send(lab: Lab, method: str, url: str, body: dict[str, Any] | None) -> tuple[int, dict[str, Any]]:
     request = urllib.request.Request(
-        url,
+        lab.url + path,
         method=method,
         data=json.dumps(body).encode() if body else None,
         headers={"Authorization": f"Bearer {token(lab)}", "Content-Type": "application/json"},

@@ -1,10 +1,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Switches for what the real API has been seen to do to its clients, so that a test or a person can have it now.
+"""Switches for what the real API has been seen to do to its clients, so that a test can have it happen.
 
-A trap's value is a number, one of some words, or names of droplets. What the API always does is switched on from the
-start; the rest is off. They live as long as the service.
+A trap's value is a number, a word, or names of droplets. What the API always does is on from the start, the rest is
+off. The values live as long as the service.
 """
 
 from __future__ import annotations
@@ -19,38 +19,38 @@ from lab.errors import ApiError, invalid
 
 @dataclass(frozen=True)
 class Trap:
-    """`start` is the value of a service that nobody has told otherwise, and its type is the value's type."""
+    """A switch's value at the start, whose type is the value's type, and the words that it takes if it takes words."""
 
     start: float | str | tuple[str, ...]
-    text: str
     words: tuple[str, ...] = ()
 
 
 NONE: tuple[str, ...] = ()
+# README.md says what each does
 TRAPS = {
-    "list_lag": Trap(0.7, "seconds that a new droplet is missing from lists, while GET by id finds it"),
-    "address_lag": Trap(0.7, "seconds that an active droplet has no address yet"),
-    "first_address": Trap("private", "which entry of networks.v4 comes first", ("private", "public")),
-    "reserved_ip": Trap(NONE, "droplets with a reserved address, which is a second public entry before their own"),
-    "no_public_ipv4": Trap(NONE, "droplets without a public entry"),
-    "twins": Trap(NONE, "names that the next order of them makes two droplets of, and answers with one"),
-    "links": Trap("in-turn", "what a list of one page has", ("none", "empty", "pages", "in-turn")),
-    "burst": Trap(0, "so many of the next requests get a 429 with retry-after, 1 s"),
-    "hourly": Trap(0, "so many of the next requests get a 429 without retry-after"),
-    "limit_halfway": Trap(0, "the next order of more names makes so many, and then says that the limit is reached"),
-    "max_names": Trap(10, "how many names one order may have"),
-    "gone": Trap(NONE, "droplets that are deleted as soon as a list has shown them"),
-    "locked": Trap(NONE, "droplets that can't be deleted or acted upon, because another event is pending"),
-    "errored": Trap(NONE, "droplets whose creation, and every other action, ends as errored"),
-    "server_errors": Trap(0, "so many of the next GETs get a 500"),
-    "tag_case": Trap("strict", "whether a tag is found by its own capitals only", ("strict", "loose")),
-    "off": Trap(NONE, "droplets that are shown as off"),
-    "archive": Trap(NONE, "droplets that are shown as archived"),
+    "list_lag": Trap(0.7),
+    "address_lag": Trap(0.7),
+    "first_address": Trap("private", ("private", "public")),
+    "reserved_ip": Trap(NONE),
+    "no_public_ipv4": Trap(NONE),
+    "twins": Trap(NONE),
+    "links": Trap("in-turn", ("none", "empty", "pages", "in-turn")),
+    "burst": Trap(0),
+    "hourly": Trap(0),
+    "limit_halfway": Trap(0),
+    "max_names": Trap(10),
+    "gone": Trap(NONE),
+    "locked": Trap(NONE),
+    "errored": Trap(NONE),
+    "server_errors": Trap(0),
+    "tag_case": Trap("strict", ("strict", "loose")),
+    "off": Trap(NONE),
+    "archive": Trap(NONE),
 }
 
 
 class Traps:
-    """The switches of one service; `start` gives some of them another value than usual from the start."""
+    """The switches of one service; `start` has the values that are not the usual ones at the start."""
 
     def __init__(self, start: Mapping[str, float]) -> None:
         self._start: dict[str, Any] = {name: start.get(name, trap.start) for name, trap in TRAPS.items()}
@@ -61,21 +61,21 @@ class Traps:
         return self._now[name]
 
     def take(self, name: str) -> int:
-        """The number of a trap that is for so many times, which is one less from now on."""
+        """The number of times that a trap still has, which is one less afterwards."""
         with self._lock:
             left = int(self._now[name])
             self._now[name] = max(0, left - 1)
             return left
 
     def spring(self, name: str, droplet: str) -> bool:
-        """Whether the trap is set for that droplet; it isn't any more from now on."""
+        """Whether the trap is set for that droplet, for which it is off afterwards."""
         with self._lock:
             held = droplet in self._now[name]
             self._now[name] = tuple(one for one in self._now[name] if one != droplet)
             return held
 
     def clear(self, name: str) -> Any:
-        """The trap's value, which is what it was at the start from now on."""
+        """The trap's value, which is that of the start afterwards."""
         with self._lock:
             value, self._now[name] = self._now[name], self._start[name]
             return value
@@ -95,25 +95,10 @@ class Traps:
             self._now = dict(self._start)
 
 
-def parse(text: str) -> tuple[str, Any]:
-    """`TRAP=VALUE` of the command line as the API takes it: names are parted by commas."""
-    name, equals, value = text.partition("=")
-    if not equals or name not in TRAPS:
-        raise invalid(f"{text!r} is no TRAP=VALUE with one of the traps {', '.join(TRAPS)}")
-    if isinstance(TRAPS[name].start, tuple):
-        return name, [one for one in value.split(",") if one]
-    if isinstance(TRAPS[name].start, str):
-        return name, value
-    try:
-        return name, float(value) if "." in value else int(value)
-    except ValueError:
-        raise invalid(f"{name} takes a number, and not {value!r}") from None
-
-
 def _value(name: str, value: Any) -> Any:
     trap = TRAPS.get(name)
     if trap is None:
-        raise invalid(f"{name} is no trap. There are: {', '.join(TRAPS)}")
+        raise invalid(f"{name} is not a trap. The traps are {', '.join(TRAPS)}")
     if isinstance(trap.start, tuple):
         if isinstance(value, list) and all(isinstance(one, str) for one in value):
             return tuple(value)
@@ -129,5 +114,5 @@ def _value(name: str, value: Any) -> Any:
 
 
 def pending_event() -> ApiError:
-    """What DigitalOcean says of a droplet that something else is being done to."""
+    """What DigitalOcean answers while another action on the droplet is under way."""
     return invalid("Droplet already has a pending event.")

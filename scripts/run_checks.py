@@ -72,7 +72,8 @@ CHECKS = (
     # The longest of those without droplets; the others fit beside it
     Check(
         "unit tests",
-        ("pytest", "tests/unit", "--numprocesses", "auto", "--dist", "worksteal"),
+        # A test that lacks its program fails here, rather than being skipped
+        ("env", "NO_SKIPS=1", "pytest", "tests/unit", "--numprocesses", "auto", "--dist", "worksteal"),
         quick_options=("-m", "not slow"),
     ),
     Check("ruff", ("ruff", "check", ".")),
@@ -84,6 +85,7 @@ CHECKS = (
     Check("ansible-lint", ("env", *EMPTY_INVENTORY, "ansible-lint", "--offline", "--strict", "-q")),
     Check("docs", ("scripts/docs",)),
     Check("tested options", ("python", "scripts/untested_options.py")),
+    Check("internal names", ("python", "scripts/internal_names.py")),
     Check("sanity", ("scripts/sanity",), alone=True, quick=False),
     # The first one builds the app's image, which the later ones find; what is left together at the end is short
     Check("molecule, Debian 13", ("molecule", "test"), droplets=True),

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make .build/collections: this checkout by a link, and the collections that it depends on.
+"""Put the collections that this one depends on into .build/collections.
 
 They are taken out of the Python package `ansible`, which holds all of them at versions that fit together: unpacking
 three takes a moment where installing the whole package takes minutes, and no Galaxy server is needed.
@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent
-COLLECTIONS = REPO / ".build" / "collections" / "ansible_collections"
+COLLECTIONS = REPO / ".build" / "collections"
 # library_inventory_filtering_v1 is what community.docker itself depends on
 NEEDED = ("community/docker", "community/postgresql", "community/library_inventory_filtering_v1")
 
@@ -34,13 +34,8 @@ def main() -> None:
     prefixes = tuple(f"ansible_collections/{name}/" for name in NEEDED)
     with zipfile.ZipFile(wheel) as archive:
         members = [name for name in archive.namelist() if name.startswith(prefixes)]
-        archive.extractall(COLLECTIONS.parent, members)
+        archive.extractall(COLLECTIONS, members)
     wheel.unlink()
-
-    link = COLLECTIONS / "alphacoder" / "scaleout"
-    link.parent.mkdir(parents=True, exist_ok=True)
-    link.unlink(missing_ok=True)
-    link.symlink_to(REPO)
 
 
 if __name__ == "__main__":

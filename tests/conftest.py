@@ -4,10 +4,15 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
+from pathlib import Path
+
 import pytest
 from ansible.plugins.loader import init_plugin_loader
 from support.programs import find_haproxy
 
+LINUX_ONLY = [Path(__file__).parent / "unit" / name for name in ("hits", "lab")]
 # Before the first import from the collection, so that it is found as Ansible finds it
 init_plugin_loader([])
 
@@ -16,3 +21,19 @@ init_plugin_loader([])
 def haproxy_program() -> str:
     """The path of a HAProxy program, to start on a private socket or to check a configuration with."""
     return find_haproxy()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip on other systems what runs on servers, or makes them."""
+    if sys.platform == "linux":
+        return
+    for item in items:
+        if any(item.path.is_relative_to(folder) for folder in LINUX_ONLY):
+            item.add_marker(pytest.mark.skip("the hits app and the lab run on Linux"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once for each reason how many tests were skipped."""
+    reasons = Counter(report.longrepr[2] for report in terminalreporter.stats.get("skipped", []))
+    for reason, number in reasons.items():
+        terminalreporter.write_line(f"{number} x {reason}")

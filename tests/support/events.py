@@ -164,7 +164,7 @@ def deploy_twice_at_once(service: Service) -> CompletedProcess[str]:
     """The second one's answer; raises if the first one fails."""
     release = good(service)
     first = service.start("playbooks/deploy.yml", "-e", f"release={release}")
-    read_until(first, "Lock | It is taken", "Roll | ")
+    read_until(first, "Lock | Take the lock", "Check that the host may be taken out")
     second = service.play("playbooks/deploy.yml", "-e", f"release={release}")
     rest = first.communicate()[0]
     assert first.returncode == 0, rest
@@ -175,7 +175,7 @@ def deploy_interrupted(service: Service) -> CompletedProcess[str]:
     """Ctrl-C at the worst moment, when a host has neither its former container nor its new one; then once more."""
     release = good(service)
     first = service.start("playbooks/deploy.yml", "-e", f"release={release}")
-    read_until(first, "Roll | Release runs", "Change | Former container is set aside")
+    read_until(first, "rollout : Change the host]", "Container | Let the former one finish its requests")
     interrupt(first)
     assert first.returncode != 0
     return deploy(service, release)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.alphacoder.scaleout.plugins.filter.haproxy_problems import ERROR_STATUSES
+from support.programs import find_program
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +22,10 @@ def etc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "stats.authorization").write_text("Basic c3RhdHM6YS1zZWNyZXQtb2YtMTY=\n")
     (folder / "certs").mkdir()
     pem = folder / "certs" / "site.pem"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=example.org -days 1 -keyout {0} -out {0}.crt"
+    command = (
+        find_program("openssl")
+        + " req -x509 -newkey rsa:2048 -nodes -subj /CN=example.org -days 1 -keyout {0} -out {0}.crt"
+    )
     subprocess.run(command.format(pem).split(), check=True, capture_output=True)
     pem.write_text(pem.read_text() + Path(f"{pem}.crt").read_text())
     Path(f"{pem}.crt").unlink()

@@ -69,15 +69,6 @@ def test_file_has_no_needless_white_space() -> None:
     assert text.endswith("    user me insecure-password secret\n")
 
 
-def test_values_of_a_section_stand_in_one_column() -> None:
-    lines = render(haproxy_httpchk="GET /readyz").splitlines()
-    start = lines.index("frontend public")
-    frontend = [line for line in lines[start + 1 : lines.index("", start)] if not line.startswith("    #")]
-
-    assert {line[27] for line in frontend} == {" "}
-    assert all(line[28] != " " for line in frontend)
-
-
 def test_client_does_not_choose_its_own_address() -> None:
     public = section(render(haproxy_http_request="set-src hdr(CF-Connecting-IP)"), "frontend public")
 
@@ -87,11 +78,6 @@ def test_client_does_not_choose_its_own_address() -> None:
     assert public.index("http-request set-src hdr(CF-Connecting-IP)") < public.index(
         "http-request set-header X-Forwarded-For %[src]"
     )
-
-
-def test_request_id_is_logged_after_a_path_of_any_length() -> None:
-    # HAProxy cuts a line at 1024 bytes unless told otherwise, and logs a path of up to that length, the id after it
-    assert "log stdout len 4096 format iso local0" in section(render(), "global")
 
 
 @pytest.mark.parametrize(("bind", "layer"), [("*:80", "connection"), ("*:80 accept-proxy", "session")])

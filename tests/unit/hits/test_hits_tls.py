@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import redis
 from support.hits_servers import App, Postgres, Redis, directory, running_postgres, running_redis
+from support.programs import find_program
 from support.waiting import wait_until
 
 
@@ -20,12 +21,13 @@ from support.waiting import wait_until
 def certificates() -> Iterator[Path]:
     """A folder with ca.pem, and with server.pem and server.key, which only the servers' user reads."""
     with directory() as folder:
+        openssl = find_program("openssl")
         key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
         for command in (
             # Python 3.13 trusts no authority that does not say what its key is for
-            f"openssl req -x509 {key} -days 2 -subj /CN=ca -addext keyUsage=critical,keyCertSign"
+            f"{openssl} req -x509 {key} -days 2 -subj /CN=ca -addext keyUsage=critical,keyCertSign"
             " -keyout ca.key -out ca.pem",
-            f"openssl req -x509 {key} -days 2 -subj /CN=server -addext subjectAltName=IP:127.0.0.1"
+            f"{openssl} req -x509 {key} -days 2 -subj /CN=server -addext subjectAltName=IP:127.0.0.1"
             " -addext basicConstraints=critical,CA:FALSE -CA ca.pem -CAkey ca.key -keyout server.key -out server.pem",
         ):
             subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)

@@ -108,12 +108,6 @@ def test_droplets_get_what_the_machine_can_give(
     assert not any(word in options for word in unexpected)
 
 
-def test_images_name_no_mirror_and_know_their_recipe() -> None:
-    for recipe in images.RECIPES.values():
-        assert not any("://" in argument for argument in recipe.arguments)
-    assert len({recipe.digest for recipe in images.RECIPES.values()}) == len(images.RECIPES)
-
-
 def test_a_time_of_the_engine_is_seconds() -> None:
     assert engine._seconds("1970-01-01T00:00:01.123456789Z") == pytest.approx(1.123456789)
     assert engine._seconds("1970-01-01T00:00:01Z") == 1

@@ -12,10 +12,7 @@ from typing import Any
 import pytest
 from lab_service import ORDER, Service, refused
 
-from lab import cli, daemons, state
-from lab.errors import ApiError
-from lab.state import lab as lab_named
-from lab.traps import TRAPS, parse
+from lab.traps import TRAPS
 
 REPO = Path(__file__).resolve().parents[3]
 
@@ -58,7 +55,7 @@ def test_they_are_set_and_reset(service: Service) -> None:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"list_leg": 1}, "list_leg is no trap. There are: list_lag"),
+        ({"list_leg": 1}, "list_leg is not a trap. The traps are list_lag"),
         ({"twins": "a"}, "twins takes a list of droplets' names"),
         ({"twins": [1]}, "twins takes a list"),
         ({"links": "some"}, "links takes one of none, empty, pages, in-turn"),
@@ -77,44 +74,6 @@ def test_they_ask_for_the_token_and_are_not_limited(service: Service) -> None:
     refused(switch(service, "GET", token="wrong"), 401)
     set_traps(service, burst=1, server_errors=1)
     assert switch(service, "GET").json["traps"]["burst"] == 1
-
-
-def test_on_the_command_line() -> None:
-    assert parse("locked=app-1,app-2") == ("locked", ["app-1", "app-2"])
-    assert parse("locked=") == ("locked", [])
-    assert parse("list_lag=1.5") == ("list_lag", 1.5)
-    assert parse("burst=2") == ("burst", 2)
-    assert parse("links=none") == ("links", "none")
-    for text in ("burst", "x=1", "burst=x"):
-        with pytest.raises(ApiError, match=r"TRAP=VALUE|takes a number"):
-            parse(text)
-
-
-def test_the_command_line_says_what_is_wrong(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    monkeypatch.setattr(cli.checks, "is_root", lambda: None)
-    monkeypatch.setattr(state, "SHARED", tmp_path)
-    lab = lab_named("demo")
-
-    def refused_reply(*_: Any) -> Any:
-        return 422, {"message": "burst takes a whole number"}
-
-    def no_reply(*_: Any) -> Any:
-        raise ConnectionRefusedError
-
-    def says(arguments: list[str], text: str) -> None:
-        assert cli.main(["traps", *arguments]) == 1
-        assert capsys.readouterr().err.startswith(f"error: {text}")
-
-    says(["x=1"], "'x=1' is no TRAP=VALUE with one of the traps list_lag, ")
-    says([], "lab demo is down: python -m lab up --name demo")
-    assert not lab.folder.exists()
-    state.token(lab)
-    monkeypatch.setattr(daemons, "_send", no_reply)
-    says([], "lab demo is down")
-    monkeypatch.setattr(daemons, "_send", refused_reply)
-    says(["burst=-1"], "burst takes a whole number")
 
 
 def test_the_readme_has_each_of_them() -> None:

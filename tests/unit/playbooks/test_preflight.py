@@ -18,6 +18,12 @@ PLAYBOOK = str(Path(sys.executable).with_name("ansible-playbook"))
 # Nobody answers there: a play that connected would fail, and say so
 HOST = {"ansible_host": "127.0.0.1", "ansible_port": 9, "private_address": "10.0.0.1"}
 SETTINGS = {
+    "app_publish_address": "{{ private_address }}",
+    "haproxy_servers": "{{ scaleout_app_servers }}",
+    "postgresql_listen_addresses": ["{{ private_address }}"],
+    "redis_bind": ["{{ private_address }}"],
+    "app_image": "hits:{{ hits_release }}",
+    "scaleout_build_role": "alphacoder.scaleout.hits",
     "postgresql_password": "a-secret-of-postgresql",
     "redis_password": "a-secret-of-redis",
     "postgresql_database": "hits",
@@ -27,10 +33,11 @@ SETTINGS = {
 
 
 def preflight(directory: Path, groups: dict[str, Any], **settings: Any) -> subprocess.CompletedProcess[str]:
-    """Run the preflight on a static inventory; return what it printed, on both channels, and its exit code."""
+    """Run the preflight on a static inventory, without settings that are None; return what it printed, on both channels, and its exit code."""
     inventory = directory / "hosts.yml"
     hosts = {group: {"hosts": hosts} for group, hosts in groups.items()}
-    inventory.write_text(yaml.safe_dump({"all": {"children": hosts, "vars": SETTINGS | settings}}))
+    variables = {name: value for name, value in (SETTINGS | settings).items() if value is not None}
+    inventory.write_text(yaml.safe_dump({"all": {"children": hosts, "vars": variables}}))
     done = subprocess.run(
         [PLAYBOOK, "-i", str(inventory), str(REPO / "playbooks" / "preflight.yml")],
         cwd=REPO,
@@ -60,46 +67,66 @@ def test_good_inventory_passes(tmp_path: Path) -> None:
 
 
 def test_empty_groups_are_named_in_one_line(tmp_path: Path) -> None:
-    groups = everything() | {"app": {}, "redis": {}}
+    groups = everything() | {"app": {}, "lb": {}}
     done = preflight(tmp_path, groups)
 
     assert done.returncode != 0
     errors = [line for line in done.stdout.splitlines() if line.startswith("[ERROR]")]
     assert len(errors) == 1
-    assert "No host in groups redis, app. With droplets: ansible-playbook playbooks/provision.yml" in errors[0]
+    assert "No host in groups app, lb. With droplets, ansible-playbook playbooks/provision.yml" in errors[0]
 
 
 URLS = {
-    "hits_database_url": "postgresql://hits:a-secret-of-postgresql@db.example.org:25060/hits?sslmode=require",
-    "hits_redis_url": "rediss://default:a-secret-of-redis@cache.example.org:25061",
+    "DATABASE_URL": "postgresql://hits:a-secret-of-postgresql@db.example.org:25060/hits?sslmode=require",
+    "REDIS_URL": "rediss://default:a-secret-of-redis@cache.example.org:25061",
 }
+JOINED = {"DATABASE_URL": "{{ scaleout_database_url }}", "REDIS_URL": "{{ scaleout_redis_url }}"}
 
 
 @pytest.mark.parametrize(
-    ("empty", "settings", "missing"),
+    ("empty", "environment", "missing"),
     [
+        ((), JOINED, ""),
         (("postgresql", "redis"), URLS, ""),
-        (("redis",), {"hits_redis_url": URLS["hits_redis_url"]}, ""),
-        (("postgresql", "redis"), {"app_image": "example/app:1"}, ""),
-        (("postgresql", "redis"), {"hits_redis_url": URLS["hits_redis_url"]}, "No host in group postgresql. "),
-        (("postgresql", "redis", "app"), URLS, "No host in groups postgresql, redis, app. "),
+        (("redis",), JOINED | {"REDIS_URL": URLS["REDIS_URL"]}, ""),
+        (("postgresql", "redis"), {}, ""),
+        (("postgresql",), JOINED, "scaleout_database_url needs a host in group postgresql."),
+        (("redis",), JOINED, "scaleout_redis_url needs a host in group redis."),
+        (("app", "lb"), {}, "No host in groups app, lb. "),
     ],
 )
 def test_tier_may_be_elsewhere_if_its_url_is_set(
-    tmp_path: Path, empty: tuple[str, ...], settings: dict[str, str], missing: str
+    tmp_path: Path, empty: tuple[str, ...], environment: dict[str, str], missing: str
 ) -> None:
     groups = {group: hosts for group, hosts in everything().items() if group not in empty}
-    done = preflight(tmp_path, groups, **settings)
+    done = preflight(tmp_path, groups, app_env=environment)
 
     assert (done.returncode == 0) == (not missing), done.stdout
-    assert missing in done.stdout
+    assert missing in " ".join(done.stdout.split())
 
 
-def test_url_of_group_vars_holds_over_the_tiers(tmp_path: Path) -> None:
-    done = preflight(tmp_path, everything(), hits_database_url="mysql://elsewhere")
+def test_tier_that_listens_for_itself_only_is_named(tmp_path: Path) -> None:
+    done = preflight(tmp_path, everything(), app_publish_address=None)
 
     assert done.returncode != 0
-    assert "hits_database_url must look like postgresql://user:password@address:5432/database" in done.stdout
+    said = " ".join(done.stdout.split())
+    assert "app-1, app-2: app_publish_address is not set, so the other tiers could not reach them." in said
+
+
+def test_wrong_settings_of_several_roles_are_named_at_once(tmp_path: Path) -> None:
+    wrong = {"app_health_timeout": 0, "redis_port": 70000, "haproxy_mode": "https", "postgresql_port": 0}
+    done = preflight(tmp_path, everything(), **wrong)
+
+    assert done.returncode != 0
+    end = " ".join(done.stdout.partition("PLAY [Result]")[2].split())
+    assert all(name in end for name in wrong), done.stdout
+
+
+def test_variable_that_a_playbook_does_not_know_is_named(tmp_path: Path) -> None:
+    done = preflight(tmp_path, everything(), deploy_bacth=1)
+
+    assert done.returncode != 0
+    assert "deploy_bacth is no variable of the playbooks; did you mean deploy_batch?" in done.stdout
 
 
 def test_host_without_private_address_is_named(tmp_path: Path) -> None:
@@ -193,17 +220,16 @@ def test_hosts_without_any_private_address_are_named_at_once(tmp_path: Path) -> 
             ),
         ),
         (
-            {"hits_workers": "many", "hits_python_version": "python3", "hits_base_image_archive": "/nowhere.tar"},
+            {"hits_workers": 2, "hits_python_version": "python3", "hits_base_image_archive": "/nowhere.tar"},
             (
-                "hits_workers is 'many'; it must be auto, or a number from 1 to 64",
-                "hits_python_version is 'python3'; it must be the CPython of hits_base_image",
+                "hits_workers was removed; set WORKERS in app_env",
+                "hits_python_version is 'python3'; it must be the CPython version of hits_base_image",
                 "this machine has no such file",
             ),
         ),
         (
-            # The sample's container is that of role app
             {"app_health_timeout": 0, "app_stop_timeout": -1},
-            ("app_health_timeout is 0; it must be above 0", "app_stop_timeout -1"),
+            ("app_health_timeout is 0; it must be 1 or more", "app_stop_timeout is -1; it must be 0 or more"),
         ),
         ({"docker_daemon_options": {"hosts": []}}, ("docker_daemon_options must not set 'hosts'",)),
     ],

@@ -690,8 +690,9 @@ def play(api: FakeApi, folder: Path, *arguments: str, **keywords: t.Any) -> str:
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
         "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
-        # Ansible takes it from two homes, if they differ
+        # Ansible would look for these in the account's home, which isn't HOME here and which not every account has
         "ANSIBLE_ASYNC_DIR": str(folder / "async"),
+        "ANSIBLE_REMOTE_TMP": str(folder / "tmp"),
     }
     command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local", "play.yml", *arguments]
     done = subprocess.run(command, env=environment, cwd=folder, text=True, capture_output=True, timeout=60)
