@@ -29,12 +29,12 @@ from lab.records import tag_key, tagging_key
 from lab.traps import Traps
 
 JSON = "application/json; charset=utf-8"
-# A list of one page: the documentation says the first, its examples show the others
+# What a list of one page has: the documentation says the first, its examples show the others
 _ONE_PAGE: dict[str, dict[str, Any]] = {"none": {}, "empty": {"links": {}}, "pages": {"links": {"pages": {}}}}
 
 
 def serve() -> Flask:
-    """What gunicorn runs; LAB_NAME says for which lab."""
+    """The app that gunicorn runs, for the lab that LAB_NAME names."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     lab = state.lab(os.environ["LAB_NAME"])
     droplets = Droplets(lab, Engine(), Settings.read(os.environ))
@@ -96,7 +96,7 @@ def create_app(droplets: Droplets, token: str) -> Flask:
 
 
 def spring(traps: Traps) -> None:
-    """Raises what the traps have for this request."""
+    """Raises the error that a trap has for this request."""
     if traps.take("burst"):
         raise refused({"retry-after": "1", "ratelimit-remaining": "0"})
     if traps.take("hourly"):
@@ -106,7 +106,7 @@ def spring(traps: Traps) -> None:
 
 
 def _switches(traps: Traps) -> Blueprint:
-    """The lab's own: no client of DigitalOcean knows it, and neither limits nor traps hold for it."""
+    """The lab's own routes, which DigitalOcean doesn't have. Neither limits nor traps apply to them."""
     routes = Blueprint("lab", __name__)
 
     @routes.get("/traps")
@@ -209,7 +209,7 @@ def _droplets(droplets: Droplets) -> Blueprint:
         links = [
             {"id": number, "rel": "create", "href": f"{request.host_url}v2/actions/{number}"} for number in actions
         ]
-        # As ordered, even if one has come up meanwhile: a 202 says `new`
+        # A 202 says `new`, even if a droplet has come up meanwhile
         shown = [
             {**droplets.show(view, order), "status": "new", "locked": True, "networks": {"v4": [], "v6": []}}
             for order in orders
@@ -276,7 +276,7 @@ def _tags(droplets: Droplets) -> Blueprint:
     records = droplets.records
 
     def find(name: str, found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-        """The tag, by its own capitalisation and, unless told otherwise, no other."""
+        """The tag, by its own capitals only, unless a trap says otherwise."""
         key = str if droplets.traps["tag_case"] == "strict" else tag_key
         for tag in found["tag"]:
             if key(tag["name"]) == key(name):
@@ -319,7 +319,7 @@ def _tags(droplets: Droplets) -> Blueprint:
         return empty()
 
     def posted_droplets(found: dict[str, list[dict[str, Any]]]) -> list[int]:
-        """The droplets that a body names. Their ids are text here, unlike everywhere else."""
+        """The droplets that a body names, by ids that are strings here, unlike everywhere else."""
         resources = posted().get("resources")
         if not isinstance(resources, list) or not resources:
             raise invalid("resources is required")
@@ -357,7 +357,7 @@ def reply(body: dict[str, Any], status: int = 200, headers: dict[str, str] | Non
 
 
 def empty() -> Response:
-    """A 204 has no body and says all the same what kind it would be."""
+    """A 204: it has no body, but still a content type."""
     return Response(status=204, content_type=JSON)
 
 
@@ -372,7 +372,7 @@ def posted() -> dict[str, Any]:
 
 
 def page(key: str, items: list[dict[str, Any]], show: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> Response:
-    """One page of a list, with links to the others that keep the request's own filters."""
+    """One page of a list, with links to the others that keep the request's filters."""
     number, size = _positive("page", 1, None), _positive("per_page", 20, 200)
     last = max(1, -(-len(items) // size))
     shown = [show(item) for item in items[(number - 1) * size : number * size]]

@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the account may order: regions, sizes and images, with the API's own slugs and fields."""
+"""What the account can order: regions, sizes and images, with the API's own slugs and fields."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ IMAGES = {"debian-13-x64": (200000013, "13 x64"), "debian-12-x64": (200000012, "
 
 
 def find_region(wanted: object) -> str | None:
-    """The region's slug; a prefix such as `nyc` names any of its regions, and None any at all."""
+    """The region's slug; a prefix such as `nyc` stands for any of its regions, and None for any region at all."""
     if wanted is None:
         return next(iter(REGIONS))
     if not isinstance(wanted, str) or not wanted:
@@ -39,7 +39,7 @@ def find_region(wanted: object) -> str | None:
 
 
 def find_image(wanted: object) -> str | None:
-    """The image's slug, by slug or by id (a number, or a number in text)."""
+    """The image's slug, by slug or by id (a number, or a number as text)."""
     return next((slug for slug, (number, _) in IMAGES.items() if str(wanted) in (slug, str(number))), None)
 
 
@@ -68,7 +68,7 @@ def image(slug: str) -> dict[str, Any]:
 
 
 def vpc_id(region_slug: str) -> str:
-    """The id of a region's default VPC. All of them are the lab's one private network."""
+    """The id of a region's default VPC. All of them are the lab's only private network."""
     return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{region_slug}.scaleout-lab"))
 
 

@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the machine must have before anything is changed on it."""
+"""Checks of what the machine must have before anything is changed on it."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ def disk_is_free(engine: Engine) -> None:
     free = shutil.disk_usage(folder).free / 1e9
     if free < _FREE_GB:
         raise LabError(
-            f"{free:.1f} GB are free in {folder}, where Docker keeps its data, and {_FREE_GB} GB are needed: make room "
-            "there, then run this again"
+            f"{folder}, where Docker keeps its data, has {free:.1f} GB free and needs {_FREE_GB} GB: make room there, "
+            "then run this again"
         )
 
 
 def subnet_is_free(network: IPv4Network, setting: str) -> None:
-    """Looks through this machine's routes, which its own interfaces' networks are among."""
+    """Looks through this machine's routes, which include the networks of its interfaces."""
     for interface, route in _routes():
         if route.prefixlen and route.overlaps(network):
             raise LabError(f"{network} is in use already ({route} on {interface}): set {setting} to a free network")
 
 
 def mtu() -> int:
-    """The MTU of the way out: a larger one would lose a droplet's large packets where it is smaller."""
+    """The MTU of the default route: with a larger one, a droplet's large packets would get lost on the way out."""
     for interface, route in _routes():
         if not route.prefixlen:
             return int(Path(f"/sys/class/net/{interface}/mtu").read_text())

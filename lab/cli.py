@@ -100,7 +100,7 @@ def _prepare(engine: Engine) -> None:
 
 
 def _build(engine: Engine, slugs: list[str]) -> None:
-    """Builds side by side: a build waits for the archive about as long as it works."""
+    """Builds images side by side, because a build spends about half of its time waiting for the archive."""
 
     def build(slug: str) -> None:
         with _step(f"{slug} image"):

@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The two processes behind a lab: the container engine, when none runs, and the API service."""
+"""The two processes behind a lab: the container engine, if none is running, and the API service."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _ENGINE_PID_FILES = {
 
 
 def start_engine(engine: Engine) -> None:
-    """Starts the machine's engine. Without systemd, `dockerd` itself: its init script wants to raise limits."""
+    """Starts the machine's engine. Without systemd it starts `dockerd` itself, whose init script would raise limits."""
     if Path("/run/systemd/system").is_dir():
         done = subprocess.run(["systemctl", "start", "docker"], capture_output=True, text=True, check=False)
         if done.returncode:
@@ -57,15 +57,15 @@ def stop_engine() -> bool:
 
 
 def forget_dead(pid_file: Path, word: str) -> None:
-    """Removes a pid file whose process is gone. An engine that was killed leaves its own, and the next one takes a
-    zombie or any other process of that number for a running engine, and refuses to start."""
+    """Removes a pid file whose process is gone. A killed engine leaves one behind, and the next engine refuses to start
+    if that number belongs to a zombie or any other process."""
     pid = _pid(pid_file)
     if pid and not _runs(pid, word, group=False):
         pid_file.unlink()
 
 
 def answers(lab: Lab) -> bool:
-    """Whether the lab's API answers, and to its own token."""
+    """Whether the lab's API answers, and accepts the lab's token."""
     try:
         return call(lab, "GET", "/account")[0] in (200, 429)
     except OSError:
@@ -73,7 +73,7 @@ def answers(lab: Lab) -> bool:
 
 
 def service_version(lab: Lab) -> str:
-    """Changes with the service's code and settings: a service of another version is to be started anew."""
+    """A hash of the service's code and settings: a service of another version must be restarted."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
@@ -83,7 +83,7 @@ def service_version(lab: Lab) -> str:
 
 
 def service_runs(lab: Lab) -> bool:
-    """Whether the service that `up` would start is the one that answers."""
+    """Whether the service that answers is the one that `up` would start."""
     version = lab.folder / "api.version"
     return version.exists() and version.read_text() == service_version(lab) and answers(lab)
 
@@ -109,7 +109,7 @@ def stop_service(lab: Lab) -> None:
 
 
 def port_is_free(lab: Lab) -> None:
-    """Refuses a port that another program listens on. The lab's own may: it is stopped before another starts."""
+    """Refuses a port that another program listens on. The lab's own service is stopped before the new one starts."""
     pid = _pid(_service_pid(lab))
     if pid and _runs(pid, _SERVICE, group=True):
         return

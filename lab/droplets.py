@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Droplets: what a client may order, what became of it, and the work that a 202 leaves to be done.
+"""Droplets: what clients may order, what became of their orders, and the work that goes on after a 202.
 
-Source of the rules: DigitalOcean's API specification, and where its users saw otherwise, what they saw.
+The rules are from DigitalOcean's API specification, except where its users have seen something else.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ EPOCH = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 
 @dataclass(frozen=True)
 class Settings:
-    """The service's knobs. Lags are seconds; each is read from the environment as LAB_ and its name in capitals."""
+    """The service's settings, each from the environment variable LAB_ and its name in capitals. Lags are in seconds."""
 
     list_lag: float = 0.7
     address_lag: float = 0.7
@@ -63,7 +63,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class View:
-    """What the engine says at one moment; every reply is made of one."""
+    """The engine's state at one moment; every reply is made from one."""
 
     now: float
     records: dict[str, list[dict[str, Any]]]
@@ -91,7 +91,7 @@ class View:
 
 
 class Droplets:
-    """The droplets of one lab. `work` runs what a reply doesn't wait for; tests put a plain call there."""
+    """The droplets of one lab. `work` runs what a reply doesn't wait for; tests use a plain call."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class Droplets:
         self._last_id = 0
 
     def view(self) -> View:
-        # Containers first: a droplet deleted between the two is then gone, and not new again
+        # Containers first, so that a droplet deleted between the two is gone, and not new again
         containers = {int(item.data["id"]): item for item in self._engine.containers(self.lab.name)}
         return View(self.clock(), self.records.read(), containers)
 
@@ -127,14 +127,14 @@ class Droplets:
     # What a client sees
 
     def listed(self, view: View) -> list[dict[str, Any]]:
-        """Orders old enough to be in a list: a new droplet is missing from it for a moment (api-v2#202)."""
+        """Orders that are old enough to be listed: a new droplet is missing from lists for a moment (api-v2#202)."""
         return [o for o in view.records["droplet"] if view.now >= o["ordered_at"] + self.traps["list_lag"]]
 
     def tagged(self, view: View, tag: str) -> list[dict[str, Any]]:
         return view.tagged(tag, any_case=self.traps["tag_case"] == "loose")
 
     def locked(self, view: View, order: dict[str, Any]) -> bool:
-        """Whether something is being done to the droplet, so that nothing else can be."""
+        """Whether an action is under way, so that no other can start."""
         pending = [a for a in self.actions_of(order) if a["status"] == "in-progress" and a["type"] != "create"]
         return bool(pending) or order["name"] in self.traps["locked"] or view.status(order) == "new"
 
@@ -154,7 +154,7 @@ class Droplets:
         }  # fmt: skip
 
     def _networks(self, view: View, order: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-        """Empty until some time after the first start; the private entry comes first unless told otherwise."""
+        """Empty for a while after the first start. The private entry comes first, unless a trap says otherwise."""
         container = view.containers.get(order["id"])
         if container is None or container.state == "created":
             return {"v4": [], "v6": []}
@@ -170,7 +170,7 @@ class Droplets:
         return {"v4": [private, *public] if self.traps["first_address"] == "private" else [*public, private], "v6": []}
 
     def _reserved_ip(self, order: dict[str, Any]) -> str:
-        """Of the end of the network, which no droplet comes to; nothing answers there."""
+        """An address at the end of the network, which no droplet gets; nothing answers there."""
         return str(self.lab.public[-2 - self.traps["reserved_ip"].index(order["name"])])
 
     def reserved_ips(self, view: View) -> list[dict[str, Any]]:
@@ -185,7 +185,7 @@ class Droplets:
     # What a client orders
 
     def create(self, body: dict[str, Any]) -> list[dict[str, Any]]:
-        """Puts the orders on record and returns them; the droplets follow."""
+        """Records the orders and returns them; the droplets follow."""
         names = _names(body, self.traps["max_names"])
         with self._orders:
             records = self.records.read()
@@ -216,7 +216,7 @@ class Droplets:
         return order
 
     def _common(self, body: dict[str, Any], keys: list[dict[str, Any]]) -> dict[str, Any]:
-        """What all droplets of one order share; raises a 422 for what can't be had."""
+        """What all droplets of one order share; raises a 422 if the order is impossible."""
         for field in ("size", "image"):
             if not body.get(field):
                 raise invalid(f"{field} is required")
@@ -239,7 +239,7 @@ class Droplets:
         }  # fmt: skip
 
     def delete(self, orders: list[dict[str, Any]], view: View) -> None:
-        """Takes the orders off the record; the containers follow. One that is new may be deleted, though locked."""
+        """Removes the orders from the record; the containers follow. New droplets can be deleted although locked."""
         if any(self.locked(view, order) and view.status(order) != "new" for order in orders):
             raise pending_event()
         ids = {order["id"] for order in orders}
@@ -260,7 +260,7 @@ class Droplets:
     # Actions
 
     def act(self, view: View, order: dict[str, Any], kind: str) -> dict[str, Any]:
-        """Starts an action; its entry says what became of it. Entries live as long as the service."""
+        """Starts an action; its entry shows the outcome. Entries last as long as the service runs."""
         steps: dict[str, list[Callable[[str], None]]] = {
             "reboot": [self._engine.stop, self._engine.start],
             "shutdown": [self._engine.stop],
@@ -318,7 +318,7 @@ class Droplets:
         return entries
 
     def _settle(self, entries: list[dict[str, Any]], view: View) -> None:
-        """Writes down what became of creations."""
+        """Records the outcome of creations."""
         orders = {order["id"]: order for order in view.records["droplet"]}
         for entry in entries:
             order = orders.get(entry["resource_id"])
@@ -331,7 +331,7 @@ class Droplets:
     # Work that no reply waits for
 
     def resume(self) -> None:
-        """Carries on where a former service stopped: half-made droplets are made, half-deleted ones removed."""
+        """Carries on where an earlier service stopped: finishes droplets that were being created or deleted."""
         view = self.view()
         ordered = {order["id"] for order in view.records["droplet"]}
         for droplet_id, container in view.containers.items():
@@ -357,7 +357,7 @@ class Droplets:
             self._engine.create_droplet(
                 self.lab,
                 name,
-                # Linux takes 64 characters, and DigitalOcean's names have up to 255
+                # Linux allows 64 characters, DigitalOcean 255
                 hostname=order["name"][:64].rstrip(".-"),
                 image=image,
                 public=addresses["public"],
@@ -374,7 +374,7 @@ class Droplets:
         return next((o for o in self.records.read()["droplet"] if o["id"] == droplet_id), None)
 
     def _free_addresses(self) -> dict[str, str]:
-        """The lowest address of each network that no container has, running or not; the first is the bridge's."""
+        """The lowest free address of each network. Stopped containers keep theirs; the first one is the bridge's."""
         taken = self._engine.containers(self.lab.name)
         found = {}
         for kind, network in (("public", self.lab.public), ("private", self.lab.private)):
@@ -423,7 +423,7 @@ def _tags(tags: object) -> list[str]:
 
 
 def tag_name(name: object) -> str:
-    """The name, if it may be a tag's; raises a 422 if not."""
+    """The name, if it is valid for a tag; else raises a 422."""
     if not isinstance(name, str) or not TAG.fullmatch(name):
         raise invalid("Tag names may only contain letters, numbers, colons, dashes and underscores, at most 255.")
     return name

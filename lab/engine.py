@@ -3,8 +3,8 @@
 
 """Every call of the `docker` command-line client.
 
-The client, and not the engine's API, because `systempaths=unconfined`, without which a droplet has no nested
-engine, is the client's own word: the API rejects it. State is read back from labels: nothing is kept here.
+It uses the client, not the engine's API, because a droplet's nested engine needs `systempaths=unconfined`, which is an
+option of the client: the API rejects it. State is read back from labels; nothing is kept here.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from lab.state import Lab
 LABEL = "scaleout-lab"
 CAP_SYS_RESOURCE = 24
 
-# All that --privileged gives except SYS_RESOURCE, which some machines (themselves virtual) don't have to give
+# Everything that --privileged grants except SYS_RESOURCE, which some virtual machines can't grant
 _CAPABILITIES = [
     "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
     "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "SYS_CHROOT", "SYS_PTRACE", "SYS_ADMIN",
     "SYS_NICE", "SYS_TTY_CONFIG", "MKNOD", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "SYSLOG", "LINUX_IMMUTABLE",
 ]  # fmt: skip
 
-# Debian 13's systemd refuses a cgroup v1 host unless told twice
+# Debian 13's systemd refuses a cgroup v1 host unless both of these are set
 _CGROUP_V1_ENV = "SYSTEMD_PROC_CMDLINE=systemd.unified_cgroup_hierarchy=0 SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"
 
 
@@ -46,7 +46,7 @@ class Container:
 
 @dataclass(frozen=True)
 class Record:
-    """A fact that isn't a container: a labelled volume that holds nothing."""
+    """A fact that isn't a container, kept as a labelled, empty volume."""
 
     name: str
     kind: str
@@ -57,7 +57,7 @@ class Engine:
     """The Docker engine of this machine. Methods raise EngineError when the client reports a failure."""
 
     def run(self, *args: str, stdin: bytes | None = None) -> str:
-        """The client's output; never waits for a prompt."""
+        """Runs the client, which never waits for a prompt; returns its output."""
         try:
             done = subprocess.run(["docker", *args], input=stdin or b"", capture_output=True, check=False)
         except FileNotFoundError:
@@ -86,11 +86,11 @@ class Engine:
         return [Record(name, kind, json.loads(data)) for name, kind, data in rows]
 
     def create_record(self, lab: str, record: Record) -> None:
-        """Makes it, or leaves the one of that name as it is."""
+        """Creates the record, or leaves an existing one as it is."""
         self.run("volume", "create", *_labels(lab, record.kind, record.data), record.name)
 
     def remove_records(self, names: list[str]) -> None:
-        """Removes them; one that is gone already is no error."""
+        """Removes the records, if they still exist."""
         if names:
             self.run("volume", "rm", "--force", *names)
 
@@ -100,7 +100,7 @@ class Engine:
         names = self.run("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={LABEL}={lab}").split()
         if not names:
             return []
-        # Not run(): one that is removed meanwhile is an error to the client, and the others' answers are good
+        # Not run(): to the client, a container that was removed meanwhile is an error, but the other answers are good
         done = subprocess.run(["docker", "container", "inspect", *names], capture_output=True, check=False)
         return [
             Container(
@@ -119,19 +119,19 @@ class Engine:
         self.run(
             "create", "--name", name, "--hostname", hostname, *_labels(lab.name, "droplet", data),
             "--network", lab.network("public"), "--ip", public,
-            # As a machine that lost its power: it comes up again unless it was off before
+            # Like a machine after a power cut: it starts again, unless it was off before
             "--restart", "unless-stopped",
             *self._isolation(), "--env", "container=docker",
             "--stop-signal", "SIGRTMIN+3", "--tmpfs", "/run:exec", "--tmpfs", "/run/lock",
             "--tmpfs", "/tmp:exec",
-            # overlay on overlay doesn't work: a nested engine needs these on the machine's own file system
+            # Overlay on overlay doesn't work: a nested engine needs these on the machine's own file system
             "--volume", "/var/lib/docker", "--volume", "/var/lib/containerd",
             image,
         )  # fmt: skip
         self.run("network", "connect", "--ip", private, lab.network("private"), name)
 
     def _isolation(self) -> list[str]:
-        """What systemd and a nested engine need, by what this machine can give."""
+        """What systemd and a nested engine need, as far as this machine can grant it."""
         whole = _bounding_set() >> CAP_SYS_RESOURCE & 1
         if whole:
             options = ["--privileged"]
@@ -146,21 +146,21 @@ class Engine:
         return [*options, "--cgroupns", "private"] if whole else [*options, "--cgroupns", "host", *mount]
 
     def copy_in(self, name: str, archive: bytes) -> None:
-        """Unpacks a tar archive at the container's root; owners and modes are the archive's."""
+        """Unpacks a tar archive at the container's root, with the archive's owners and modes."""
         self.run("cp", "--archive", "-", f"{name}:/", stdin=archive)
 
     def start(self, name: str) -> None:
         self.run("start", name)
 
     def stop(self, name: str) -> None:
-        """Asks systemd to halt; kills what is left after 20 s."""
+        """Asks systemd to halt, and kills what is left after 20 s."""
         self.run("stop", "--time", "20", name)
 
     def kill(self, name: str) -> None:
         self.run("kill", name)
 
     def remove(self, *names: str) -> None:
-        """Removes containers and their anonymous volumes; one that is gone already, or about to be, is no error."""
+        """Removes containers and their anonymous volumes, if they still exist."""
         if names:
             try:
                 self.run("rm", "--force", "--volumes", *names)
@@ -188,7 +188,7 @@ class Engine:
     # Images
 
     def recipe_of(self, image: str) -> str | None:
-        """The recipe that an image was built from; None when there is no such image."""
+        """The recipe that an image was built from, or None if there is no such image."""
         try:
             label = f'{{{{index .Config.Labels "{LABEL}.recipe"}}}}'
             return self.run("image", "inspect", "--format", label, image).strip()
@@ -196,7 +196,7 @@ class Engine:
             return None
 
     def import_image(self, source: Any, recipe: str, command: list[str]) -> str:
-        """Makes an image of a tar stream; returns its id."""
+        """Makes an image from a tar stream; returns its id."""
         changes = [f"CMD {json.dumps(command)}", f"LABEL {LABEL}.recipe={recipe}"]
         done = subprocess.run(
             ["docker", "import", *(f"--change={change}" for change in changes), "-"],
@@ -213,12 +213,12 @@ class Engine:
         self.run("save", "--output", str(path), image)
 
     def images(self) -> list[str]:
-        """The ids of all images that labs have built, those that lost their name included."""
+        """The ids of all images that labs have built, including those that lost their name."""
         found = self.run("images", "--all", "--quiet", "--no-trunc", "--filter", f"label={LABEL}.recipe")
         return sorted(set(found.split()))
 
     def remove_images(self, names: list[str]) -> None:
-        """Removes images; one that went with another of them is no error."""
+        """Removes images, even if one disappears together with another."""
         for name in names:
             try:
                 self.run("rmi", "--force", name)
@@ -233,7 +233,7 @@ def _labels(lab: str, kind: str, data: dict[str, Any]) -> list[str]:
 
 
 def _bounding_set() -> int:
-    """The capabilities that this process could ever hand on, as a bit set (capabilities(7))."""
+    """The capabilities that this process could ever pass on, as a bit set (capabilities(7))."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("CapBnd:"):
             return int(line.split()[1], 16)
@@ -241,7 +241,7 @@ def _bounding_set() -> int:
 
 
 def _seconds(time: str) -> float:
-    """Docker's times have nine digits of a second, and datetime takes six."""
+    """Docker gives nine digits of a second, and datetime takes six."""
     whole, _, fraction = time.rstrip("Z").partition(".")
     return datetime.fromisoformat(f"{whole}+00:00").timestamp() + float(f"0.{fraction or 0}")
 

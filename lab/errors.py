@@ -1,13 +1,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What can go wrong, as the two audiences see it: a person at a terminal, and a client of the API."""
+"""Errors for two audiences: a person at a terminal, and a client of the API."""
 
 from __future__ import annotations
 
 
 class LabError(Exception):
-    """A sentence that says what is missing and how to mend it; the command line prints it and exits 1."""
+    """A sentence that says what is missing and how to fix it; the command line prints it and exits with 1."""
 
 
 class EngineError(LabError):
@@ -33,7 +33,7 @@ class ApiError(Exception):
 
 
 def invalid(message: str) -> ApiError:
-    """A 422: DigitalOcean says every refusal of a well-formed request this way."""
+    """A 422: DigitalOcean's answer whenever it refuses a well-formed request."""
     return ApiError(422, "unprocessable_entity", message, traced=False)
 
 

@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The images: made from the distribution's own archive with mmdebstrap, so that no image registry is needed."""
+"""The images, made with mmdebstrap from the distribution's own archive, so that no image registry is needed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an image is made. No mirror is named: mmdebstrap takes the distribution's own."""
+    """How an image is made. It names no mirror: mmdebstrap uses the distribution's own."""
 
     image: str
     suite: str
@@ -38,7 +38,7 @@ class Recipe:
         options = [
             "--variant=minbase",
             f"--include={self.packages}",
-            # Half of the time of an installation goes into syncing files and unpacking manuals; a lab needs neither
+            # Syncing files and unpacking manuals take half of an installation's time; a lab needs neither
             "--dpkgopt=force-unsafe-io",
             "--dpkgopt=path-exclude=/usr/share/man/*",
             "--dpkgopt=path-exclude=/usr/share/doc/*",
@@ -51,7 +51,7 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """Changes when the image would: "already built" is a fact and not a guess."""
+        """A hash that changes whenever the image would, so that "already built" is a fact, not a guess."""
         parts = [self.suite, self.packages, *self.command, *self.arguments[:-3]]
         content = "\n".join(parts).encode() + (_CUSTOMIZE.read_bytes() if self.droplet else b"")
         return hashlib.sha256(content).hexdigest()[:16]
@@ -61,7 +61,7 @@ PYTHON = "python-3.13"
 RECIPES = {
     "debian-13-x64": Recipe("scaleout-lab/debian-13-x64:latest", "trixie", _PACKAGES, ("/sbin/init",), True),
     "debian-12-x64": Recipe("scaleout-lab/debian-12-x64:latest", "bookworm", _PACKAGES, ("/sbin/init",), True),
-    # What an app's image is built on where no image registry is reached
+    # The base of an app's image where no image registry can be reached
     PYTHON: Recipe("scaleout-lab/python:3.13", "trixie", "python3,python3-venv", ("python3",), False),
 }
 PYTHON_ARCHIVE = SHARED / f"{PYTHON}.tar"
@@ -73,7 +73,7 @@ def is_built(engine: Engine, slug: str) -> bool:
 
 
 def ensure(engine: Engine, slug: str) -> str:
-    """The image's name, after building it if it is missing (about 20 s)."""
+    """Builds the image if it is missing (about 20 s); returns its name."""
     recipe = RECIPES[slug]
     if not is_built(engine, slug):
         with locked(f"image-{slug}"):
@@ -104,14 +104,14 @@ def _build(engine: Engine, recipe: Recipe) -> None:
         log.seek(0)
         lines = [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.startswith("E:")]
     if code:
-        # The tree was cut short: what the engine made of it is no image
+        # The tree was cut short, so the engine's image is useless
         if image_id:
             engine.remove_images([image_id])
         said = lines[0] if lines else failure or f"exit code {code}"
         raise LabError(
-            f"{recipe.image} could not be made from Debian's package archive: check the network, then run this again "
+            f"{recipe.image} could not be built from Debian's package archive: check the network, then run this again "
             f"({said})"
         )
     if failure:
-        raise LabError(f"the engine did not take the image {recipe.image}: {failure}")
+        raise LabError(f"the engine did not accept the image {recipe.image}: {failure}")
     engine.tag(image_id, recipe.image)

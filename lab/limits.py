@@ -17,7 +17,7 @@ MINUTE = 60
 
 
 class RateLimit:
-    """Counts the requests of the one token that a lab has. A refused request doesn't count."""
+    """Counts the requests of a lab's only token. Refused requests don't count."""
 
     def __init__(self, per_hour: int, per_minute: int, clock: Callable[[], float]) -> None:
         self._per_hour = per_hour
@@ -29,8 +29,8 @@ class RateLimit:
     def take(self) -> None:
         """Counts one request; raises a 429 when it is one too many.
 
-        Only the reply to a burst says when to come back. The bodies are as seen live, and not as in the
-        specification, which has another `id`: a client must go by the status.
+        Only the reply to a burst says when to come back. The bodies are as seen live, not as in the specification,
+        which has another `id`: clients must go by the status.
         """
         with self._lock:
             now = self._forget()

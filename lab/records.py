@@ -3,8 +3,8 @@
 
 """Facts that the engine keeps for the lab: droplets as ordered, tags, taggings, and the account's SSH keys.
 
-Each is a labelled volume. A container's labels can't say them: they can't change, and a droplet exists before its
-container does (its image may still have to be built).
+Each is a labelled volume. A container's labels won't do: they can't change, and a droplet exists before its container
+(whose image may still have to be built).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Records:
         return found
 
     def put(self, kind: str, key: object, data: dict[str, Any]) -> None:
-        """Makes the record; where there is one already, that one stays."""
+        """Creates the record, unless it exists already."""
         self._engine.create_record(self._lab, Record(self._name(kind, key), kind, data))
 
     def remove(self, kind: str, *keys: object) -> None:
@@ -46,7 +46,7 @@ class Records:
 
 
 def tag_key(name: str) -> str:
-    """Names that differ in their case only are one tag: the case of the first stays."""
+    """Names that differ only in case are the same tag, which keeps the case of its first use."""
     return name.lower()
 
 

@@ -9,18 +9,18 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and says what it would change, without changing anything.
+    description: Can run in C(check_mode) and return what it would change, without changing anything.
   diff_mode:
-    description: Returns what it changed, or in C(check_mode) would change, when in diff mode.
+    description: Returns in diff mode what it changed, or what it would change in C(check_mode).
   idempotent:
     description:
-      - When run twice in a row with the same arguments, the second run changes nothing.
+      - Running it again with the same arguments changes nothing.
 """
 
     ACTION_GROUP = r"""
 attributes:
   action_group:
-    description: Use C(group/alphacoder.scaleout.all) in C(module_defaults) to set the API's options for this module.
+    description: Use C(group/alphacoder.scaleout.all) in C(module_defaults) to set the API's options once.
     support: full
     membership:
       - alphacoder.scaleout.all

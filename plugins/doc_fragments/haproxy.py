@@ -16,12 +16,11 @@ attributes:
 options:
   socket:
     description:
-      - Where HAProxy's runtime API is, as a C(stats socket) line of its configuration says it. Either the path
-        of a UNIX socket, or V(host:port) for one over TCP.
+      - HAProxy's runtime API, as in a C(stats socket) line of its configuration. Either the path of a UNIX socket, or
+        V(host:port) for a TCP socket.
     type: str
     default: /run/haproxy/admin.sock
 notes:
-  - Runs on the load balancer, with C(hosts) or C(delegate_to). For several load balancers the play's hosts are
-    the load balancers.
-  - Works with HAProxy 2.4 to 3.2. On the load balancer it needs Python 3.9 and no other program.
+  - Run it on the load balancer, with C(hosts) or C(delegate_to), and on each one if there are several.
+  - Works with HAProxy 2.4 to 3.2. The load balancer needs Python 3.9 or later, and no other program.
 """

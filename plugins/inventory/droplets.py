@@ -11,23 +11,23 @@ version_added: 0.1.0
 author:
   - alphacoder (@alphacoder)
 description:
-  - Every droplet that the options let through is a host. Its name is the host's name, its tags are the
+  - Every droplet that passes the options becomes a host. The droplet's name is the host's name, and its tags are the
     host's groups.
-  - Pages of the API are fetched at the same time, and groups and addresses need no templates, so that
-    thousands of droplets take seconds.
-  - The inventory's file must end in C(droplets.yml), C(droplets.yaml), C(digitalocean.yml) or
+  - Pages of the API are fetched at the same time, and groups and addresses need no templates, so that thousands of
+    droplets take seconds.
+  - The name of the inventory file must end in C(droplets.yml), C(droplets.yaml), C(digitalocean.yml) or
     C(digitalocean.yaml).
-  - Where two droplets have one name, the older (the one with the lower id) is the host of that name, and
-    the other one is called C(<name>-<id>).
-  - An API that can't be read is an error and never an empty inventory. With C(any_unparsed_is_failed) in the
-    section C([inventory]) of Ansible's configuration, the run ends with one line that says what is wrong.
-    Without it, Ansible itself makes a warning of the error and goes on.
-  - A droplet's own public address and its reserved one look alike in the API. If a droplet has two public
-    addresses, the account's reserved IPs are asked for as well, once.
+  - If two droplets share a name, the older one (with the lower id) becomes the host of that name, and the other one is
+    called C(<name>-<id>).
+  - An API that can't be read is an error, never an empty inventory. With C(any_unparsed_is_failed) in the section
+    C([inventory]) of Ansible's configuration, the run ends with one line that says what is wrong. Without it, Ansible
+    turns the error into a warning and goes on.
+  - In the API, a droplet's own public address and its reserved one look alike. If a droplet has two public addresses,
+    the plugin also asks for the account's reserved IPs, once.
 seealso:
   - module: alphacoder.scaleout.droplet_pool
 requirements:
-  - Nothing beside ansible-core and Python 3.11 or later.
+  - ansible-core and Python 3.11 or later, nothing else.
 notes:
   - Droplets with GPUs are not listed, because the API leaves them out.
 extends_documentation_fragment:
@@ -44,9 +44,9 @@ options:
     description:
       - The DigitalOcean API token. It needs the scope C(droplet:read), and C(reserved_ip:read) if droplets have
         reserved IPs.
-      - May be a template, and so come from a vault, a lookup or an extra variable.
-      - Of the environment variables, E(DIGITALOCEAN_TOKEN) wins over E(DIGITALOCEAN_ACCESS_TOKEN), which
-        wins over E(DO_API_TOKEN).
+      - May be a template, so that it can come from a vault, a lookup or an extra variable.
+      - Of the environment variables, E(DIGITALOCEAN_TOKEN) takes precedence over E(DIGITALOCEAN_ACCESS_TOKEN), which
+        takes precedence over E(DO_API_TOKEN).
     type: str
     env:
       # The last one that is set is taken
@@ -55,7 +55,7 @@ options:
       - name: DIGITALOCEAN_TOKEN
   api_url:
     description:
-      - Where the API is. Plain C(http) is refused unless it goes to this very machine.
+      - The URL of the API. Plain C(http) is refused, except to this machine itself.
       - May be a template.
     type: str
     default: https://api.digitalocean.com/v2
@@ -63,13 +63,12 @@ options:
       - name: DIGITALOCEAN_API_URL
   tag:
     description:
-      - Only droplets with this tag. The API picks them, so that a large account costs no time.
+      - Only droplets with this tag. The API selects them, so that a large account costs no time.
       - May be a template.
     type: str
   name:
     description:
-      - Only droplets of this very name, in capitals or not. The API picks them, unless O(tag) is set as
-        well.
+      - Only droplets with exactly this name, ignoring case. The API selects them, unless O(tag) is set as well.
       - May be a template.
     type: str
   regions:
@@ -79,8 +78,8 @@ options:
     default: []
   statuses:
     description:
-      - Only droplets in one of these states. An empty list lets all through.
-      - A droplet that is V(off) keeps its tags and its addresses, so it is left out unless asked for.
+      - Only droplets in one of these states. An empty list allows all states.
+      - A droplet that is V(off) keeps its tags and addresses, so it is left out unless you ask for it.
     type: list
     elements: str
     choices: [new, active, 'off', archive]
@@ -92,73 +91,70 @@ options:
     default: []
   filters:
     description:
-      - Jinja expressions on the hostvars that the examples list. A droplet is a host if all of them are true.
-      - They are evaluated here for each droplet; what O(tag), O(name), O(regions), O(statuses) and O(vpcs)
-        can do, they do faster.
+      - Jinja expressions on the hostvars that the examples list. A droplet becomes a host if all of them are true.
+      - They are evaluated for each droplet. O(tag), O(name), O(regions), O(statuses) and O(vpcs) are faster, where
+        they suffice.
       - An expression that fails is an error, whatever O(strict) says, because it would hide droplets.
     type: list
     elements: str
     default: []
   connect_with:
     description:
-      - Which of a droplet's addresses becomes C(ansible_host). V(name) is the droplet's name, for droplets that
-        are in your DNS.
-      - V(public_ipv4) is the droplet's own address, also where it has a reserved one as well.
-      - A droplet without the wanted address stays a host, gets no C(ansible_host), and there is a warning.
-        There is none if O(compose) sets C(ansible_host).
+      - Which of a droplet's addresses becomes C(ansible_host). V(name) is the droplet's name, for droplets that are in
+        your DNS.
+      - V(public_ipv4) is the droplet's own address, even if it also has a reserved one.
+      - A droplet without the wanted address stays a host without C(ansible_host), and the plugin warns about it, unless
+        O(compose) sets C(ansible_host).
     type: str
     choices: [public_ipv4, private_ipv4, public_ipv6, name]
     default: public_ipv4
   hostvars_prefix:
-    description: Goes before the name of each hostvar.
+    description: Prefix of each hostvar's name.
     type: str
     default: do_
   attributes:
     description:
-      - Fields of the API's droplet to have as hostvars too, as the API gives them; for example V(features)
-        or V(vcpus).
+      - More fields of the API's droplet to have as hostvars, unchanged, such as V(features) or V(vcpus).
       - A field that a droplet does not have is V(none).
     type: list
     elements: str
     default: []
   group_by:
     description:
-      - What groups are made of. V(tag) makes a group of each tag, so that C(pool:app) becomes the group
-        C(pool_app).
-      - Characters that no group name can hold become underscores.
+      - What to make groups of. V(tag) makes a group of each tag; the tag C(pool:app) becomes the group C(pool_app).
+      - Characters that a group name can't have become underscores.
     type: list
     elements: str
     choices: [tag, region, size, image, vpc, status]
     default: [tag, region]
   group_prefix:
-    description: Goes before the name of each group that O(group_by) makes.
+    description: Prefix of the name of each group that O(group_by) makes.
     type: str
     default: ''
   timeout:
-    description: How many seconds to wait for the API to answer one request, at least 1.
+    description: How many seconds to wait for the API's answer to a request, at least 1.
     type: int
     default: 30
   retries:
     description:
-      - How often a request is sent again after an answer that says to come back later, a failure of the
-        server or of the connection. The pauses grow from half a second to 8 seconds; the API may ask for up
-        to 60 seconds itself.
+      - How often to repeat a request when the API asks to come back later, or the server or the connection fails. The
+        pauses grow from half a second to 8 seconds; the API itself may ask for up to 60 seconds.
     type: int
     default: 4
   validate_certs:
     description:
-      - Whether the API's certificate must be one that this machine trusts.
-      - For an authority of your own, set the environment variable E(SSL_CERT_FILE) to the file that holds it.
+      - Whether this machine must trust the API's certificate.
+      - For your own certificate authority, set the environment variable E(SSL_CERT_FILE) to its file.
     type: bool
     default: true
   page_size:
-    description: How many droplets to ask for at once, 1 to 200.
+    description: How many droplets to request per page, 1 to 200.
     type: int
     default: 200
   workers:
     description:
-      - How many pages to ask for at the same time, once the first one has said how many there are.
-      - There are never more requests at a time than the API says that the token has left.
+      - How many pages to request at the same time, once the first page has said how many there are.
+      - There are never more requests at a time than the token has left, according to the API.
     type: int
     default: 10
 """
@@ -166,7 +162,7 @@ options:
 EXAMPLES = r"""
 # The token is in the environment: export DIGITALOCEAN_TOKEN=...
 
-# inventory/digitalocean.yml: everything with the tag scaleout, a group for each of its other tags
+# inventory/digitalocean.yml: all droplets with the tag scaleout, and a group for each of their tags
 plugin: alphacoder.scaleout.droplets
 tag: scaleout
 
@@ -187,21 +183,21 @@ compose:
   ansible_ssh_common_args: "'-o ProxyJump=root@bastion.example.com'"
 
 ---
-# The reserved IP where there is one, and the private address for what needs no SSH
+# The reserved IP if there is one, and the private address for traffic between hosts
 plugin: alphacoder.scaleout.droplets
 compose:
   ansible_host: do_reserved_ipv4 or do_public_ipv4
   private_address: do_private_ipv4
 
 ---
-# Two regions, groups such as do_fra1 and do_s_1vcpu_1gb, without a template for each host
+# Two regions, and groups such as do_fra1 and do_s_1vcpu_1gb, without a template for each host
 plugin: alphacoder.scaleout.droplets
 regions: [fra1, ams3]
 group_by: [region, size]
 group_prefix: do_
 
 ---
-# A prefix for each kind of group, and the API's answer kept for ten minutes
+# A different prefix for each kind of group, and the API's answer cached for ten minutes
 plugin: alphacoder.scaleout.droplets
 group_by: []
 keyed_groups:
@@ -215,7 +211,7 @@ cache_connection: ~/.cache/ansible/droplets
 cache_timeout: 600
 
 ---
-# The token from a file of the vault, filters, and hostvars of one's own
+# The token from a vault file, filters, and your own hostvars
 plugin: alphacoder.scaleout.droplets
 api_token: "{{ lookup('ansible.builtin.file', 'token.vault') }}"
 filters:
@@ -230,7 +226,7 @@ compose:
 plugin: alphacoder.scaleout.droplets
 statuses: ['off']
 
-# Hostvars, with the default hostvars_prefix; an address is none if the droplet has no such address:
+# Hostvars, with the default hostvars_prefix. An address is none if the droplet has no such address:
 #
 # do_id               3164494
 # do_name             app-1
@@ -274,7 +270,7 @@ from ansible_collections.alphacoder.scaleout.plugins.module_utils._digitalocean 
 )
 
 try:
-    # Where this is there (ansible-core 2.19), what is not marked as trusted is never a template
+    # From ansible-core 2.19 on, only what is marked as trusted is a template
     from ansible.template import trust_as_template  # pylint: disable=unused-import  # noqa: F401
 
     def _untrusted(value: t.Any) -> t.Any:
@@ -284,7 +280,7 @@ except ImportError:
     from ansible.utils.unsafe_proxy import wrap_var
 
     def _untrusted(value: t.Any) -> t.Any:
-        # Only what could be a template, because ansible-inventory shows the mark
+        # Mark only what could be a template, because ansible-inventory shows the mark
         if isinstance(value, str):
             return wrap_var(value) if "{" in value else value
         if isinstance(value, dict):
@@ -298,7 +294,7 @@ if t.TYPE_CHECKING:
 
 Item = dict[str, t.Any]
 
-# How many of one kind a warning names
+# How many names a warning lists
 SHOWN = 10
 
 _FILE_NAMES = ("droplets.yml", "droplets.yaml", "digitalocean.yml", "digitalocean.yaml")
@@ -310,7 +306,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
 
     def __init__(self) -> None:
         super().__init__()
-        # The hostvars of the host that is being set up
+        # Hostvars of the host that is being set up
         self._own: Item = {}
 
     def verify_file(self, path: str) -> bool:
@@ -319,8 +315,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
     def set_options(self, task_keys: t.Any = None, var_options: t.Any = None, direct: t.Any = None) -> None:
         if isinstance(direct, dict):
             if isinstance(direct.get("api_token"), (list, dict)):
-                # Ansible would say so, too, and show the token
-                raise AnsibleParserError("api_token is a list or a dictionary, but it takes text.")
+                # Ansible's own message would show the token
+                raise AnsibleParserError("api_token is a list or a dictionary, but it must be text.")
             statuses = direct.get("statuses")
             # To YAML, off without quotes is false
             if statuses is False:
@@ -334,12 +330,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         try:
             self._parse(path, cache)
         except (ApiError, AnsibleError) as error:
-            # Ansible may show the lines that are no YAML, and so the token
+            # Ansible's own message may show the lines that are not YAML, and so the token
             text = " ".join((_not_yaml(path) or str(error)).split())
-            # A file that is another plugin's in spite of its name is left to that one
+            # A file that belongs to another plugin in spite of its name is left to that plugin
             if constants.INVENTORY_ANY_UNPARSED_IS_FAILED and self._is_named_in(path):
-                # Ansible would end the run, too, but only after a complaint of every other plugin that takes YAML
-                # files, and with a last line that doesn't say what is wrong
+                # Ansible would end the run, too, but only after complaints of every other plugin that reads YAML files,
+                # and with a last line that doesn't say what is wrong
                 self.display.error(f"{path}: {text}", wrap_text=False)
                 raise SystemExit(1) from None
             raise AnsibleParserError(text) from None
@@ -357,12 +353,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             if not self.has_option(option):
                 close = difflib.get_close_matches(option, self.option_definitions, n=1)
                 raise AnsibleParserError(
-                    f"There is no option {option}" + (f"; {close[0]} may be meant." if close else ".")
+                    f"There is no option {option}" + (f"; did you mean {close[0]}?" if close else ".")
                 )
         hosts = self._host_names(self._filter(self._read(path, may_use_cache)))
         if not hosts:
             self.display.warning(self._nothing_found())
-        # Before there are groups, because Ansible would give to a group of the same name what it gives to a new host
+        # Before there are groups, because Ansible would give a group of the same name the variables of a new host
         for name in hosts:
             self.inventory.add_host(name)
         for name, (droplet, hostvars) in hosts.items():
@@ -370,7 +366,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         self._warn_unreachable(hosts)
 
     def _read(self, path: str, may_use_cache: bool) -> Item:
-        """The API's raw answer: options on what to make of it can change while it is cached."""
+        """The API's raw answer, so that options that use it can change while it is cached."""
         client = self._client()
         filters = self._api_filters()
         if not self.get_option("cache"):
@@ -386,7 +382,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         try:
             answer = _unpacked(self._cache[key]["answer"])
         except (KeyError, TypeError, ValueError, zlib.error):
-            # None, or one of another version of this plugin
+            # Not cached, or by another version of this plugin
             return None
         except AnsibleError as error:
             self.display.warning(f"The cache can't be read, so the API is asked: {' '.join(str(error).split())}")
@@ -397,10 +393,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
     def _client(self) -> Client:
         for option, least in (("page_size", 1), ("workers", 1), ("timeout", 1), ("retries", 0)):
             if self.get_option(option) < least:
-                raise AnsibleParserError(f"{option} is {self.get_option(option)}, but it takes at least {least}.")
+                raise AnsibleParserError(f"{option} is {self.get_option(option)}, but it must be at least {least}.")
         if self.get_option("page_size") > MAX_PAGE_SIZE:
             raise AnsibleParserError(
-                f"page_size is {self.get_option('page_size')}, but the API takes 1 to {MAX_PAGE_SIZE}."
+                f"page_size is {self.get_option('page_size')}, but the API allows 1 to {MAX_PAGE_SIZE}."
             )
         return Client(
             token=self._text("api_token"),
@@ -421,7 +417,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         return "" if value is None else str(value).strip()
 
     def _api_filters(self) -> dict[str, str]:
-        # The API takes one of them, not both
+        # The API accepts one of them, not both
         for option, parameter in (("tag", "tag_name"), ("name", "name")):
             if self._text(option):
                 return {parameter: self._text(option)}
@@ -437,7 +433,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             workers=self.get_option("workers"),
         )
         self.display.vv(f"{len(droplets)} droplets came from {client.url} in {time.monotonic() - start:.1f} s")
-        # Only the list of reserved addresses tells which of two public ones is the droplet's own
+        # Only the list of reserved addresses tells which of two public addresses is the droplet's own
         if any(len(public_ipv4s(droplet)) > 1 for droplet in droplets):
             return {"droplets": droplets, "reserved_ipv4": reserved_ipv4s(client, self.display.warning)}
         return {"droplets": droplets, "reserved_ipv4": []}
@@ -478,7 +474,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         return bool(boolean(result, strict=False)) if isinstance(result, str) else bool(result)
 
     def _host_names(self, droplets: list[tuple[Item, Item]]) -> dict[str, tuple[Item, Item]]:
-        """Host names, each for one droplet, and the same ones each time, in an order that people expect."""
+        """A host name for each droplet, the same ones every time, in the order that people expect."""
         by_name: dict[str, list[tuple[Item, Item]]] = {}
         for entry in sorted(droplets, key=lambda entry: entry[0]["id"]):
             by_name.setdefault(entry[0]["name"], []).append(entry)
@@ -494,17 +490,17 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
                 others.append(other)
             if others:
                 shared.append(
-                    f"{len(entries)} droplets are called {name}: {name} is the one with id {entries[0][0]['id']}, "
-                    f"and there is {_some(others)}."
+                    f"{len(entries)} droplets are called {name}: host {name} is the one with id {entries[0][0]['id']}; "
+                    f"the others are {_some(others)}."
                 )
         for warning in shared[:SHOWN]:
             self.display.warning(warning)
         if shared[SHOWN:]:
-            self.display.warning(f"{len(shared) - SHOWN} more names are those of several droplets.")
+            self.display.warning(f"{len(shared) - SHOWN} more names are shared by several droplets.")
         return dict(sorted(hosts.items(), key=lambda host: _natural(host[0])))
 
     def _set_up(self, name: str, droplet: Item, hostvars: Item) -> None:
-        # By itself and not by its name, which could be a group's as well
+        # The object, not its name, which could also be a group's
         host = self.inventory.hosts[name]
         address = droplet[self.get_option("connect_with")]
         if address:
@@ -516,7 +512,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         self._construct(host, hostvars)
 
     def _construct(self, host: Host, hostvars: Item) -> None:
-        """What Ansible's own options make of a host."""
+        """Apply Ansible's own options, such as compose, to a host."""
         compose, groups, keyed_groups = (self.get_option(o) for o in ("compose", "groups", "keyed_groups"))
         strict = self.get_option("strict")
         self._own = hostvars
@@ -533,7 +529,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             variables = combine_vars(hostvars, host.get_vars())
             inventory, self.inventory = self.inventory, InventoryData()
             try:
-                # In an inventory of its own, where it is called what no group is
+                # In a separate inventory, under a name that no group has
                 alias = self.inventory.add_host(f"droplet {host.name}")
                 self._add_host_to_composed_groups(groups, variables, alias, strict=strict, fetch_hostvars=False)
                 found = self.inventory.hosts[alias].groups
@@ -545,8 +541,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             self._add_host_to_keyed_groups(keyed_groups, hostvars, host.name, strict=strict)
 
     def _compose(self, template: t.Any, variables: Item, *more: t.Any) -> t.Any:
-        # A hostvar by its bare name is what most keyed_groups ask for, and no work for the template engine. What that
-        # makes of other types depends on Ansible's version
+        # Most keyed_groups name a hostvar, which needs no template engine. What the engine makes of other types
+        # depends on Ansible's version
         if isinstance(template, str) and template in self._own and not self.get_option("use_extra_vars"):
             value = self._own[template]
             if isinstance(value, str | list) and variables.get(template) is value:
@@ -567,8 +563,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         without = [name for name, (droplet, _hostvars) in hosts.items() if not droplet[wanted]]
         if without and "ansible_host" not in self.get_option("compose"):
             self.display.warning(
-                f"No ansible_host, because there is no {wanted}: {_some(without)}. Set connect_with to an address that "
-                "they have, or ansible_host by compose."
+                f"These hosts get no ansible_host, because they have no {wanted}: {_some(without)}. Set connect_with "
+                "to an address that they have, or set ansible_host with compose."
             )
 
     def _nothing_found(self) -> str:
@@ -576,16 +572,16 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         state = f"{' or '.join(statuses)} " if statuses else ""
         wanted = f" with tag {tag!r}" if tag else ""
         narrowed = [option for option in ("name", "regions", "vpcs", "filters") if self.get_option(option)]
-        also = f" that {', '.join(narrowed)} let through" if narrowed else ""
+        also = f" that matches {', '.join(narrowed)}" if narrowed else ""
         return (
             f"There is no {state}droplet{wanted}{also}: create some with playbooks/provision.yml, "
             "or correct the options of this inventory"
-            + (" (a tag is written in the capitals of its first use)." if wanted else ".")
+            + (" (a tag keeps the capitals of its first use)." if wanted else ".")
         )
 
 
 def _not_yaml(path: str) -> str | None:
-    """What is wrong with a file that is no YAML, or None."""
+    """Why a file is not YAML, or None."""
     try:
         yaml.compose(Path(path).read_text(), Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -597,8 +593,8 @@ def _not_yaml(path: str) -> str | None:
 
 
 def _packed(answer: Item) -> str:
-    # Ansible looks into every part of what goes into its cache and comes out again, so it gets one short string: with
-    # 10,000 droplets that is a second and a half less, and a file of one megabyte instead of 24
+    # Ansible walks through everything that goes into its cache and comes out again, so it gets one short string. With
+    # 10,000 droplets that saves a second and a half, and makes the file 1 MB instead of 24
     return base64.b64encode(zlib.compress(json.dumps(answer).encode(), 1)).decode()
 
 
@@ -612,7 +608,7 @@ def _some(names: list[str]) -> str:
 
 
 def _digest(*parts: t.Any) -> str:
-    # The token is part of it, as another account has other droplets; 256 random bits can't be found out from a hash
+    # The token is part of it, because another account has other droplets. A hash doesn't give away 256 random bits
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 

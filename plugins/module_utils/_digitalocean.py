@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: the one client of the DigitalOcean API.
-# It raises ApiError and nothing else; who calls it decides how that ends.
-# "API, Rate Limit" and the like in the docstrings name a section of https://docs.digitalocean.com/reference/api/digitalocean/
+# It raises ApiError and nothing else; the caller decides what follows.
+# "API, Rate Limit" and the like in the docstrings name sections of https://docs.digitalocean.com/reference/api/digitalocean/
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ URL_VARIABLES = ("DIGITALOCEAN_API_URL",)
 MAX_PAGE_SIZE = 200
 MAX_RATE_LIMIT_WAIT = 60.0
 MAX_BACKOFF = 8.0
-# A listing that keeps changing while it is read is taken as it is after this many attempts
+# After this many attempts, a list that keeps changing while it is read is taken as it is
 MAX_LISTINGS = 3
 
 _HINTS = {
     401: "the token was refused; check that api_token is complete and still valid",
     403: "the token may not do this; give it the scope, or use one that has it",
-    404: "not there; check api_url, which ends in /v2 at DigitalOcean",
+    404: "not found; check api_url, which ends in /v2 for DigitalOcean",
 }
 
 
 class ApiError(Exception):
     """What went wrong and what to do, in one line and without the token.
 
-    `status` is that of HTTP, or None if no answer came.
+    `status` is the HTTP status, or None if no answer came.
     """
 
     def __init__(self, message: str, status: int | None = None) -> None:
@@ -67,8 +67,8 @@ class _Answer:
 
 @dataclasses.dataclass
 class _Page:
-    """A page of a list: `total` counts the items of all pages, `following` is the query of the next one, and
-    `remaining` is how many more requests the API lets this token send. Each is None where the API doesn't say."""
+    """A page of a list: `total` counts the items of all pages, `following` is the query of the next page, and
+    `remaining` is how many more requests this token may send. Each is None if the API doesn't say."""
 
     items: list[Item]
     total: int | None
@@ -78,20 +78,20 @@ class _Page:
 
 @dataclasses.dataclass(frozen=True)
 class Client:
-    """The API for one account, on Ansible's own HTTP client: proxies and CA files are where Ansible looks for them.
+    """The API for one account, on Ansible's own HTTP client, which looks for proxies and CA files in the usual places.
 
     Args:
         token: Goes into the header Authorization, and nowhere else (API, Authentication).
-        url: Where the API is, up to /v2. Plain HTTP is for loopback only.
-        timeout: Seconds until a connection that says nothing is given up.
+        url: The API's URL, up to /v2. Plain HTTP is for loopback only.
+        timeout: Seconds until a silent connection is given up.
         retries: How often a request is sent again after 429, after a status of 500 or more, or without an answer. The
-            pause doubles from 0.5 to 8 s, unless a 429 says how long to wait: up to 60 s are waited (API, Rate Limit).
+            pause doubles from 0.5 to 8 s, unless a 429 says how long to wait, up to 60 s (API, Rate Limit).
         validate_certs: Whether the API's certificate must be trusted.
-        sleep: Waits for so many seconds.
+        sleep: Waits for the given number of seconds.
         now: Seconds since the epoch, as in the header ratelimit-reset.
 
     Raises:
-        ApiError: For a token that can't be one, and for a URL that the token must not be sent to.
+        ApiError: If the token can't be one, or must not be sent to the URL.
     """
 
     token: str = dataclasses.field(repr=False)
@@ -107,17 +107,17 @@ class Client:
         _check_url(self.url)
 
     def get(self, path: str, query: t.Mapping[str, t.Any] | None = None) -> Item:
-        """The object at that path below the URL, such as /droplets/3164494.
+        """The object at a path below the URL, such as /droplets/3164494.
 
         Raises:
-            ApiError: If there is no answer after all retries, or another one than asked for.
+            ApiError: If there is no answer after all retries, or the answer is not the object.
         """
         return self._request("GET", path, query=query)
 
     def post(self, path: str, body: Item, *, idempotent: bool = False) -> Item:
-        """What the API answers to the body; an empty object where it answers nothing.
+        """The API's answer to the body; an empty object if the answer is empty.
 
-        With `idempotent` the request is sent again after a failure that leaves open whether it was carried out.
+        With `idempotent`, the request is sent again even if a failed attempt may have been carried out.
 
         Raises:
             ApiError: As for get(). Nothing was carried out if its status is between 400 and 499.
@@ -125,7 +125,7 @@ class Client:
         return self._request("POST", path, body=body, idempotent=idempotent)
 
     def delete(self, path: str) -> bool:
-        """Remove what is at that path; False if it was gone already.
+        """Remove the object at a path; False if it was already gone.
 
         Raises:
             ApiError: As for get().
@@ -148,27 +148,27 @@ class Client:
         page_size: int = MAX_PAGE_SIZE,
         workers: int = 1,
     ) -> list[Item]:
-        """Every item of a list, each once, in no particular order (API, Links & Pagination).
+        """All items of a list, each once, in no particular order (API, Links & Pagination).
 
-        The first page says how many there are; the others are then asked for at once.
+        The first page says how many there are; the other pages are then requested at once.
 
         Args:
             path: Below the URL, such as /droplets.
-            key: What the list is called in the answer, such as droplets.
+            key: The list's name in the answer, such as droplets.
             query: Filters, such as tag_name.
-            identity: The field that tells an item from all others.
-            page_size: Items a page, 1 to 200.
-            workers: The most requests at a time. There are never more than the API says it will still take.
+            identity: The field that identifies an item.
+            page_size: Items per page, 1 to 200.
+            workers: The most requests at a time. There are never more than the API still allows.
 
         Raises:
-            ApiError: As for get(), and if an answer is no such list.
+            ApiError: As for get(), and if an answer is not such a list.
         """
         found: dict[t.Any, Item] = {}
         base = {**(query or {}), "per_page": page_size}
         for _attempt in range(MAX_LISTINGS):
             pages = self._pages(path, key, base, workers, identity)
             listing = {item[identity]: item for page in pages for item in page.items}
-            # Pages move if an item comes or goes while they are read; then their number doesn't fit, or they disagree
+            # Pages shift if an item comes or goes while they are read; then the number is off, or the totals disagree
             totals = {page.total for page in pages}
             if totals == {None} or totals == {len(listing)}:
                 return list(listing.values())
@@ -186,12 +186,12 @@ class Client:
             allowed = len(numbers) if first.remaining is None else max(0, first.remaining)
             with ThreadPoolExecutor(max_workers=workers) as pool:
                 pages += pool.map(read, numbers[:allowed])
-            # Each of these is refused until the API takes one more, and waits for that
+            # Each of these is refused until the API accepts one more, and waits for that
             pages += map(read, numbers[allowed:])
         seen = [query]
         while (following := pages[-1].following) and following not in seen:
             seen.append(following)
-            # Whether `next` repeats the filters is not stated, so ours stay where it is silent
+            # The API doesn't document whether `next` repeats the filters, so ours stay unless it does
             pages.append(self._page(path, key, {**query, **following}, identity))
         return pages
 
@@ -200,7 +200,7 @@ class Client:
         parsed = self._parse("GET", path, answer)
         items = parsed.get(key)
         if not isinstance(items, list) or not all(isinstance(item, dict) and identity in item for item in items):
-            raise self._error("GET", path, f"the answer holds no list of {key}; check api_url", answer.status)
+            raise self._error("GET", path, f"the answer has no list of {key}; check api_url", answer.status)
         remaining = _number(answer.headers.get("ratelimit-remaining"))
         return _Page(items, _total(parsed), _next_query(parsed), None if remaining is None else int(remaining))
 
@@ -228,7 +228,7 @@ class Client:
                 if answer.status < 300:
                     return answer
                 if answer.status == 429:
-                    # Nothing was carried out, so any method may go again
+                    # Nothing was carried out, so any method may be repeated
                     pause = self._rate_limit_wait(answer.headers, pause)
                     may_wait = pause <= MAX_RATE_LIMIT_WAIT
                 else:
@@ -240,7 +240,7 @@ class Client:
 
     @functools.cached_property
     def _tls(self) -> ssl.SSLContext:
-        # Reading the machine's certificates takes longer than many an answer, so once must do
+        # Reading the machine's certificates takes longer than many an answer, so do it once
         context: ssl.SSLContext = make_context(validate_certs=self.validate_certs)
         return context
 
@@ -276,11 +276,11 @@ class Client:
         if isinstance(reason, TimeoutError):
             return f"no answer from {where} within {self.timeout:g} s; check that it is reachable, or raise timeout"
         if isinstance(reason, socket.gaierror):
-            return f"the host name in {where} is unknown; check api_url, and this machine's DNS"
+            return f"the host name in {where} can't be resolved; check api_url and this machine's DNS"
         if isinstance(reason, ConnectionRefusedError):
-            return f"{where} refused the connection; check api_url, and what listens there"
-        if isinstance(reason, ssl.SSLError):
-            return f"no trust in the certificate of {where}: {reason}"
+            return f"{where} refused the connection; check api_url and what listens there"
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            return f"the certificate of {where} is not trusted: {reason}"
         return f"no answer from {where}: {reason or type(reason).__name__}"
 
     def _parse(self, method: str, path: str, answer: _Answer) -> Item:
@@ -296,11 +296,11 @@ class Client:
                 answer.status,
             ) from None
         if not isinstance(parsed, dict):
-            raise self._error(method, path, "the answer is JSON, but no object; check api_url", answer.status)
+            raise self._error(method, path, "the answer is JSON, but not an object; check api_url", answer.status)
         return parsed
 
     def _rate_limit_wait(self, headers: Message, otherwise: float) -> float:
-        # Only the limit for a minute sends retry-after; the one for an hour says when the oldest request expires
+        # Only the limit per minute sends retry-after; the one per hour says when the oldest request expires
         after = _number(headers.get("retry-after"))
         if after is not None:
             return max(after, 0.0)
@@ -321,9 +321,9 @@ class Client:
         elif answer.status in _HINTS:
             text += f": {_HINTS[answer.status]}"
         elif answer.status < 400:
-            text += ": a redirect, which would take the token elsewhere; check api_url"
+            text += ": a redirect, which would send the token elsewhere; check api_url"
         elif answer.status >= 500:
-            text += ": trouble at the server; try again later"
+            text += ": the server has a problem; try again later"
         return self._error(method, path, text, answer.status)
 
     def _error(self, method: str, path: str, text: str, status: int | None = None) -> ApiError:
@@ -332,13 +332,13 @@ class Client:
 
 
 def droplet_facts(droplet: Item, reserved: t.Container[str] = ()) -> Item:
-    """What the collection needs of a droplet as the API shows it, under its own names.
+    """What the collection uses of a droplet, under its own names.
 
-    An address is None until the droplet has one. `reserved` are the account's reserved addresses, which are none of the
+    An address is None until the droplet has one. `reserved` are the account's reserved addresses, which are not the
     droplet's own (API, Droplets and Reserved IPs).
 
     Raises:
-        ApiError: If the droplet isn't what the API's description says.
+        ApiError: If the droplet is not as the API documents it.
     """
     try:
         return _droplet_facts(droplet, reserved)
@@ -367,7 +367,7 @@ def _droplet_facts(droplet: Item, reserved: t.Container[str]) -> Item:
 
 
 def public_ipv4s(droplet: Item) -> list[str]:
-    """The public addresses of a droplet, its reserved one among them; which comes first is not promised.
+    """The public addresses of a droplet, including its reserved one, in no promised order.
 
     Raises:
         ApiError: As for droplet_facts().
@@ -380,7 +380,7 @@ def public_ipv4s(droplet: Item) -> list[str]:
 
 
 def reserved_ipv4s(client: Client, warn: t.Callable[[str], None]) -> list[str]:
-    """The account's reserved addresses (API, Reserved IPs); none, and a warning, where the token may not read them.
+    """The account's reserved addresses (API, Reserved IPs); none, and a warning, if the token may not read them.
 
     Raises:
         ApiError: As for Client.get().
@@ -390,20 +390,20 @@ def reserved_ipv4s(client: Client, warn: t.Callable[[str], None]) -> list[str]:
     except ApiError as error:
         if error.status != 403:
             raise
-        # Both addresses lead to the droplet, so a token that may only read droplets is no reason to do without it
+        # Both addresses lead to the droplet, so there is no reason to fail
         warn(
-            "The token may not read reserved IPs, so a droplet that has one may have it as its public_ipv4: give "
-            "the token the scope reserved_ip:read."
+            "The token may not read reserved IPs, so the public_ipv4 of a droplet with a reserved IP may be that IP: "
+            "give the token the scope reserved_ip:read."
         )
         return []
 
 
 def _no_droplet(droplet: Item) -> ApiError:
-    return ApiError(f"DigitalOcean API: what is said of droplet {droplet.get('id')} is not what the API documents")
+    return ApiError(f"DigitalOcean API: droplet {droplet.get('id')} is not as the API documents it; check api_url")
 
 
 def _address(entries: list[Item], kind: str, without: t.Container[str] = ()) -> str | None:
-    # The order of entries is not promised: the private one may come first
+    # The API promises no order: the private address may come first
     for entry in entries:
         if entry.get("type") == kind and entry.get("ip_address") and entry["ip_address"] not in without:
             return str(entry["ip_address"])
@@ -417,7 +417,7 @@ def _check_token(token: str) -> None:
             f"{TOKEN_VARIABLES[0]} (or {' or '.join(TOKEN_VARIABLES[1:])}), or the option api_token."
         )
     if not token.isascii() or not token.isprintable() or " " in token:
-        raise ApiError("The DigitalOcean API token holds a space, a line break or another character that no token has.")
+        raise ApiError("The DigitalOcean API token has a space, a line break or another character that no token has.")
 
 
 def _check_url(url: str) -> None:
@@ -429,7 +429,7 @@ def _check_url(url: str) -> None:
     if not host or parts.scheme not in ("http", "https") or parts.username or parts.query or parts.fragment:
         raise ApiError(f"api_url must be like {DEFAULT_URL}: a scheme, a host and a path, and nothing else.")
     if parts.scheme == "http" and not _is_loopback(host):
-        raise ApiError(f"api_url is plain HTTP to {host}, which would send the token readable: use https.")
+        raise ApiError(f"api_url is plain HTTP to {host}, which would send the token unencrypted: use https.")
 
 
 def _is_loopback(host: str) -> bool:
@@ -452,7 +452,7 @@ def _total(page: Item) -> int | None:
 
 
 def _next_query(page: Item) -> dict[str, str] | None:
-    # All three are seen where there is one page: no links, links: {}, links: {pages: {}}
+    # With one page, all of these occur: no links, links: {}, links: {pages: {}}
     following = ((page.get("links") or {}).get("pages") or {}).get("next")
     # Only its query counts: the token goes to api_url and nowhere else
     return dict(parse_qsl(urlsplit(following).query)) if following else None
@@ -461,7 +461,7 @@ def _next_query(page: Item) -> dict[str, str] | None:
 def _read_quietly(response: HTTPError) -> bytes:
     try:
         body = response.read()
-        # Ansible's client unpacks an answer, and not one that says what is wrong
+        # Ansible's client unpacks answers, but not error answers
         return gzip.decompress(body) if response.headers.get("content-encoding") == "gzip" else body
     except (OSError, EOFError, zlib.error, http.client.HTTPException):
         return b""

@@ -4,7 +4,7 @@
 
 # PRIVATE to the collection: the one client of HAProxy's runtime API, for HAProxy 2.4 to 3.2.
 # It runs on the load balancer, so it needs Python 3.9 and nothing else.
-# It raises HaproxyError and nothing else; who calls it decides how that ends.
+# It raises HaproxyError and nothing else; the caller decides what follows.
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from pathlib import Path
 Item = dict[str, t.Any]
 
 DEFAULT_SOCKET = "/run/haproxy/admin.sock"
-# Seconds for one answer, whole
+# Seconds for one whole answer
 ANSWER_SECONDS = 10.0
-# A reload may take a connection away before it is answered
+# A reload may close a connection before it is answered
 ATTEMPTS = 4
 RETRY_SECONDS = 0.25
 
@@ -34,9 +34,9 @@ INHERITED_MAINT = 0x02
 FORCED_DRAIN = 0x08
 INHERITED_DRAIN = 0x10
 RESOLUTION_MAINT = 0x20
-# srv_op_state there: checks let it serve
+# srv_op_state in the same output: its checks let it serve
 OP_STATE_UP = (1, 2)
-# srv_check_result there: the last check passed, or did so on a condition (http-check disable-on-404)
+# srv_check_result in the same output: the last check passed, or passed conditionally (http-check disable-on-404)
 CHECK_PASSED = (3, 4)
 
 INFO = "show info typed"
@@ -51,7 +51,7 @@ _INFO = re.compile(r"\d+\.(?P<field>[^:]+)\.\d+:...:(?P<type>\w+):(?P<value>.*)"
 
 
 class HaproxyError(Exception):
-    """What went wrong and what to do, in one line. gone: HAProxy was not there to answer, and may be in a moment."""
+    """What went wrong and what to do, in one line. gone: HAProxy did not answer, but may do so in a moment."""
 
     def __init__(self, message: str, *, gone: bool = False) -> None:
         super().__init__(" ".join(message.split()))
@@ -60,7 +60,7 @@ class HaproxyError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Server:
-    """A server as HAProxy has it: stats is its row of `show stat`, known its line of `show servers state`."""
+    """A server: `stats` is its row of `show stat`, `known` its line of `show servers state`."""
 
     stats: Item
     known: dict[str, str]
@@ -79,20 +79,20 @@ class Server:
 
     @property
     def state(self) -> str:
-        """The state that the server was given itself: ready, drain or maint."""
+        """The state that was set for the server itself: ready, drain or maint."""
         return "maint" if self.admin & FORCED_MAINT else "drain" if self.admin & FORCED_DRAIN else "ready"
 
     @property
     def inherits(self) -> bool:
-        """Whether the server that it tracks is in maint or drain, which then holds for this one too."""
+        """Whether the server that it tracks is in maint or drain, and so this one is, too."""
         return bool(self.admin & (INHERITED_MAINT | INHERITED_DRAIN))
 
     @property
     def up(self) -> bool:
-        """Whether it may serve, as far as admin states and checks go, and its last check passed.
+        """Whether admin states and checks let it serve, and its last check passed.
 
-        A server that leaves maint is UP before its first check. Its health then is `rise`, and only a check that
-        passes makes it full, rise + fall - 1.
+        A server that leaves maint is UP before its first check. Its health is `rise` then; only a check that passes
+        raises it to the full rise + fall - 1.
         """
         stopped = self.admin & (FORCED_MAINT | INHERITED_MAINT | RESOLUTION_MAINT | FORCED_DRAIN | INHERITED_DRAIN)
         if stopped or int(self.known["srv_op_state"]) not in OP_STATE_UP:
@@ -120,11 +120,11 @@ class Server:
 
     @property
     def sessions(self) -> int:
-        """Sessions that the server has, and those that wait in its own queue."""
+        """The server's sessions, including those that wait in its own queue."""
         return int(self.stats.get("scur", 0)) + int(self.stats.get("qcur", 0))
 
     def facts(self) -> Item:
-        """What the modules return of a server, each key always there."""
+        """What the modules return of a server, always with the same keys."""
         get = self.stats.get
         return {
             "backend": self.backend,
@@ -160,7 +160,7 @@ def _check_of(stats: Item, prefix: str, last: str) -> Item | None:
     if f"{prefix}_status" not in stats:
         return None
     return {
-        # A check that runs right now has a star before the result of the last one
+        # While a check runs, a star precedes the result of the last one
         "status": stats[f"{prefix}_status"].lstrip("* "),
         "code": stats.get(f"{prefix}_code"),
         "duration": stats.get(f"{prefix}_duration"),
@@ -173,14 +173,14 @@ def _check_of(stats: Item, prefix: str, last: str) -> Item | None:
 
 
 class Client:
-    """Speaks to the runtime API at a UNIX socket's path, or at host:port over TCP."""
+    """The runtime API at a UNIX socket's path, or at host:port over TCP."""
 
     def __init__(self, address: str) -> None:
         self.address = address
         self._connect_to = _parse(address)
 
     def info(self) -> Item:
-        """`show info`, each value of its own type."""
+        """`show info`, with typed values."""
         return self._info_in(self._show(INFO))
 
     def _info_in(self, answer: str) -> Item:
@@ -210,7 +210,7 @@ class Client:
                 last = found["field"]
                 row[last] = _typed(found["type"], found["value"])
             elif last and isinstance(row[last], str):
-                # What a server's check answered may span lines
+                # A check's answer may span lines
                 row[last] = f"{row[last]}\n{line}".rstrip()
             elif line.strip():
                 raise self._unreadable(line)
@@ -222,11 +222,11 @@ class Client:
         return [row["pxname"] for row in self.rows(BACKEND)]
 
     def servers(self, backend: str | None = None) -> list[Server]:
-        """The servers of one backend that is known to be there, or of all."""
+        """The servers of one existing backend, or of all."""
         return self.look(backend)[1]
 
     def look(self, backend: str | None = None) -> tuple[int, list[Server]]:
-        """The process that answers, and its servers: asked on one connection, as a reload may come between two."""
+        """The pid of the process that answers, and its servers; on one connection, so that no reload comes between."""
         commands = (INFO, f"show servers state {backend or ''}".strip(), f"show stat {backend or -1} {SERVER} -1 typed")
         answers = self._ask("; ".join(commands)).split("\n\n", len(commands) - 1)
         for command, answer in zip(commands, answers):  # noqa: B905 - Python 3.9 has no strict
@@ -235,7 +235,7 @@ class Client:
         if len(answers) < len(commands):
             raise self._unreadable(answers[-1].strip())
         known, rows = self._server_states_in(answers[1]), self._rows_in(answers[2])
-        # One that somebody added between the two has no state yet
+        # A server that was added between the two commands has no state yet
         return pid, [
             Server(row, known[row["pxname"], row["svname"]]) for row in rows if (row["pxname"], row["svname"]) in known
         ]
@@ -268,7 +268,7 @@ class Client:
         self._do(f"set server {server} weight {weight}")
 
     def set_port(self, server: Server, port: int) -> None:
-        """New clients go there; checks do, too, but where the configuration gives them a port of their own."""
+        """Send new clients there; checks as well, unless the configuration gives them a separate port."""
         command = f"set server {server.backend}/{server.name} addr {server.host} port {port}"
         answer = self._ask(command).strip()
         self._check_refused(command, answer)
@@ -286,7 +286,7 @@ class Client:
     def _check_shown(self, command: str, answer: str) -> None:
         self._check_refused(command, answer)
         if answer.startswith(("No such proxy", "Can't find backend")):
-            raise HaproxyError(f"HAProxy says to {command!r}: {answer}")
+            raise HaproxyError(f"HAProxy answers {command!r} with: {answer}")
 
     def _do(self, command: str) -> None:
         answer = self._ask(command).strip()
@@ -297,21 +297,21 @@ class Client:
     def _check_refused(self, command: str, answer: str) -> None:
         if answer.startswith("Permission denied"):
             raise HaproxyError(
-                f"HAProxy refused {command!r}: Permission denied. The socket {self.address} lacks the level for it: "
+                f"HAProxy refused {command!r}: Permission denied. The level of socket {self.address} is too low: "
                 f"its line in haproxy.cfg must say 'stats socket ... level admin'."
             )
         if answer.startswith("Unknown command"):
             raise HaproxyError(
-                f"{self.address} does not know {command!r}: is it the master's socket? It has to be one that a "
-                f"'stats socket' line in haproxy.cfg names."
+                f"{self.address} does not know {command!r}: is it the master's socket? Use the socket of a "
+                f"'stats socket' line in haproxy.cfg."
             )
 
     def _unreadable(self, line: str) -> HaproxyError:
         said = line if len(line) <= 80 else f"{line[:80]}..."
-        return HaproxyError(f"What {self.address} answers is not HAProxy's runtime API: {said!r}.")
+        return HaproxyError(f"{self.address} does not speak HAProxy's runtime API: {said!r}.")
 
     def _ask(self, command: str) -> str:
-        """The answer to one command. It is sent again if HAProxy went away: each command may be said twice."""
+        """The answer to one command. It is sent again if HAProxy went away, since every command may be repeated."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._send(command)
@@ -340,13 +340,13 @@ class Client:
                         raise socket.timeout  # noqa: UP041 - another error in Python 3.9
         except socket.timeout:  # noqa: UP041
             raise HaproxyError(
-                f"{self.address} gave no whole answer to {command!r} within {ANSWER_SECONDS:g} s: HAProxy hangs, or "
+                f"{self.address} gave no complete answer to {command!r} within {ANSWER_SECONDS:g} s: HAProxy hangs, or "
                 f"something else listens there."
             ) from None
         except OSError as error:
             raise self._no_connection(error) from None
         if not received:
-            # Even to a command that says nothing HAProxy answers with an empty line
+            # HAProxy answers every command, if only with an empty line
             raise HaproxyError(f"{self.address} closed the connection without an answer to {command!r}.", gone=True)
         return b"".join(received).decode("utf-8", "replace")
 
@@ -355,7 +355,7 @@ class Client:
         if self._connect_to[0] != socket.AF_UNIX:
             gone = isinstance(error, ConnectionError)
             return HaproxyError(
-                f"HAProxy's runtime API is not reached at {self.address}: {reason}. Does HAProxy run there, with a "
+                f"HAProxy's runtime API can't be reached at {self.address}: {reason}. Does HAProxy run there, with a "
                 f"'stats socket' line for this address?",
                 gone=gone,
             )
@@ -367,13 +367,15 @@ class Client:
             )
         if isinstance(error, PermissionError):
             return HaproxyError(
-                f"The socket {self.address} may not be opened by this user: {reason}. Use 'become: true', or a user of "
+                f"This user may not open the socket {self.address}: {reason}. Set 'become: true', or use a member of "
                 f"the socket's group."
             )
         if isinstance(error, ConnectionRefusedError) and not _is_socket(self.address):
-            return HaproxyError(f"{self.address} is no socket, but a file of another kind.")
+            return HaproxyError(f"{self.address} is a file, but not a socket.")
         gone = isinstance(error, ConnectionError)
-        return HaproxyError(f"HAProxy does not answer at the socket {self.address}: {reason}. Does it run?", gone=gone)
+        return HaproxyError(
+            f"HAProxy does not answer at the socket {self.address}: {reason}. Is it running?", gone=gone
+        )
 
 
 def _parse(address: str) -> tuple[socket.AddressFamily, t.Any]:
@@ -381,11 +383,11 @@ def _parse(address: str) -> tuple[socket.AddressFamily, t.Any]:
         return socket.AF_UNIX, address
     host, colon, port = address.rpartition(":")
     if not (host and colon and port.isdigit() and 0 < int(port) < 65536):
-        raise HaproxyError(f"socket is {address!r}, but it takes the path of a UNIX socket (/...) or host:port.")
+        raise HaproxyError(f"socket is {address!r}, but it must be the path of a UNIX socket (/...) or host:port.")
     try:
         found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
     except OSError as error:
-        raise HaproxyError(f"socket is {address!r}, and its host is not found: {error.strerror or error}.") from None
+        raise HaproxyError(f"socket is {address!r}, but its host can't be found: {error.strerror or error}.") from None
     return found[0][0], found[0][4]
 
 

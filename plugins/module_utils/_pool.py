@@ -12,7 +12,7 @@ import typing as t
 
 Droplet = dict[str, t.Any]
 
-# Names the file where the module says how far it is, for the action plugin to show
+# Names the file that the module writes its progress to, for the action plugin to show
 PROGRESS_VARIABLE = "ALPHACODER_SCALEOUT_PROGRESS"
 
 # The API allows dots in a droplet's name but not in a tag, and the pool's name becomes both
@@ -21,16 +21,16 @@ _TAG = re.compile(r"[a-zA-Z0-9_:-]{1,255}")
 _MAX_POOL_NAME = 200
 
 
-# What a new droplet gets and an existing one keeps
+# Set when a droplet is created, and never changed
 _FIXED = ("size", "region", "image", "vpc_uuid")
 
 
 class PoolError(Exception):
-    """What is asked for cannot be, and why, in one line."""
+    """Why the pool can't be as asked for, in one line."""
 
 
 class Drift(t.TypedDict):
-    """A droplet that is not what the pool's option says."""
+    """A droplet that differs from an option of the pool."""
 
     name: str
     id: int
@@ -86,16 +86,16 @@ def check(desired: Desired) -> None:
             "with a letter or digit: droplets and a tag are named after it."
         )
     if desired.count < 0:
-        raise PoolError(f"count is {desired.count}, but a pool has 0 droplets or more.")
+        raise PoolError(f"count is {desired.count}, but it must be 0 or more.")
     wrong = [tag for tag in desired.tags if not _TAG.fullmatch(tag)]
     if wrong:
         raise PoolError(
-            f"tags may hold letters, digits, colons, hyphens and underscores, at most 255 of them: {', '.join(wrong)}"
+            f"tags must be at most 255 letters, digits, colons, hyphens and underscores each: {', '.join(wrong)}"
         )
 
 
 def number(desired: Desired, droplet: Droplet) -> int | None:
-    """The n of <name>-<n>, or None if the droplet is not the pool's."""
+    """The n of <name>-<n>, or None if the droplet is not in the pool."""
     match = re.fullmatch(re.escape(desired.name) + r"-([1-9][0-9]*)", droplet["name"], re.IGNORECASE)
     return int(match[1]) if match and has_tag(droplet, desired.own_tag) else None
 
@@ -106,7 +106,7 @@ def has_tag(droplet: Droplet, tag: str) -> bool:
 
 
 def is_down(droplet: Droplet) -> bool:
-    """Whether it is off or archived, and nothing is under way that could change that."""
+    """Whether it is off or archived, and no action is under way that could change that."""
     return droplet["status"] in ("off", "archive") and not droplet["locked"]
 
 
@@ -118,7 +118,7 @@ def down(droplets: t.Iterable[Droplet]) -> str | None:
     if not found:
         return None
     return (
-        f"{', '.join(found)}, so waiting would not help: power it on, or delete it and run this again, which makes a "
+        f"{', '.join(found)}, so waiting would not help: power it on, or delete it and run this again to create a "
         "new one."
     )
 
@@ -133,7 +133,7 @@ def plan(desired: Desired, droplets: t.Iterable[Droplet], max_removals: int | No
     """max_removals None is no limit. Raises PoolError if the plan would go beyond it."""
     tagged = [droplet for droplet in droplets if has_tag(droplet, desired.own_tag)]
     actual = members(desired, tagged)
-    # The second droplet of one name goes before any that is the only one of its name
+    # The second droplet of a name is removed before any droplet that is the only one of its name
     seen: set[int | None] = set()
     ranked = []
     for droplet in actual:
@@ -177,8 +177,8 @@ def _warnings(desired: Desired, keep: list[Droplet], strangers: list[Droplet]) -
     found = []
     if strangers:
         found.append(
-            f"{', '.join(one['name'] for one in strangers)} has the tag {desired.own_tag}, but no name such as "
-            f"{desired.name}-1, so it is not in the pool and is left alone."
+            f"These droplets have the tag {desired.own_tag}, but no name like {desired.name}-1, so they are left "
+            f"alone: {', '.join(one['name'] for one in strangers)}."
         )
     names = [droplet["name"] for droplet in keep]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -190,7 +190,7 @@ def _warnings(desired: Desired, keep: list[Droplet], strangers: list[Droplet]) -
 def drift_texts(desired: Desired, drift: list[Drift]) -> list[str]:
     """A sentence for each option that differs somewhere."""
     return [
-        f"The {option} of pool {desired.name} is now {getattr(desired, option)}, but is another on "
+        f"The {option} of pool {desired.name} is {getattr(desired, option)}, but these droplets have another: "
         + ", ".join(f"{one['name']} ({one['actual']})" for one in drift if one["option"] == option)
         for option in dict.fromkeys(one["option"] for one in drift)
     ]
@@ -213,6 +213,6 @@ def _differs(field: str, wanted: str, actual: t.Any) -> bool:
         # A prefix such as nyc lets DigitalOcean choose
         return not str(actual).startswith(wanted)
     if field == "image" and wanted.isdigit() != str(actual).isdigit():
-        # An image loses its slug when a newer one takes it over: a slug and an id can't be compared
+        # An image loses its slug to the next image that takes it: a slug and an id can't be compared
         return False
     return str(actual) != wanted

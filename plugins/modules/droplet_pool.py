@@ -7,28 +7,27 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: droplet_pool
-short_description: There are so many droplets like this
+short_description: Keep a pool of droplets at a given number
 version_added: 0.1.0
 author:
   - alphacoder (@alphacoder)
 description:
-  - Makes a pool of DigitalOcean droplets have O(count) droplets. They are called C(<name>-1), C(<name>-2)
-    and so on. What is missing is created, with the lowest free numbers; what is too much is removed, the
-    highest numbers first.
-  - A droplet is in the pool if it carries the pool's own tag C(pool:<name>), which the module gives to
-    those that it creates, and has a name of the pool. A droplet without that tag is never touched.
-  - With O(wait), which is the default, the task ends when each droplet of the pool answers over SSH. With C(-v)
-    it says meanwhile what it waits for.
+  - Gives a pool of DigitalOcean droplets O(count) members, called C(<name>-1), C(<name>-2) and so on. Missing
+    droplets are created, with the lowest free numbers; surplus droplets are removed, the highest numbers first.
+  - A droplet is in the pool if it has both a name of the pool and the pool's own tag C(pool:<name>), which the
+    module gives to each droplet that it creates. A droplet without that tag is never touched.
+  - With O(wait), which is the default, the task ends when every droplet of the pool answers over SSH. With C(-v)
+    it shows what it is waiting for.
 notes:
-  - Runs on the controller, with C(hosts) or C(delegate_to) C(localhost). Elsewhere, and with C(async), it does not
-    say what it waits for.
-  - A run that fails halfway keeps what it made, and says what that is; another run goes on from there.
-  - A droplet that is removed is gone for good, with its disk. Take it out of the load balancer first. In
-    check mode the module returns in RV(removed) which ones a smaller O(count) removes.
-  - O(size), O(image), O(region) and O(vpc_uuid) hold for new droplets. Where an existing one differs,
-    O(on_drift) says what follows; it is never changed.
-  - O(user_data), O(ssh_keys) and O(monitoring) hold for new droplets too, but the API does not tell what an
-    existing one has.
+  - Run it on the controller, with C(hosts) or C(delegate_to) set to C(localhost). Elsewhere, and with C(async), it
+    does not show what it is waiting for.
+  - A run that fails halfway keeps the droplets that it created, and names them; the next run carries on from there.
+  - A removed droplet is gone for good, and so is its disk. Take it out of the load balancer first. In check mode
+    the module returns in RV(removed) which droplets a smaller O(count) removes.
+  - O(size), O(image), O(region) and O(vpc_uuid) apply to new droplets. Existing ones are never changed; if one
+    differs, O(on_drift) decides what happens.
+  - O(user_data), O(ssh_keys) and O(monitoring) apply to new droplets, too. The API does not say what an existing
+    droplet has.
 extends_documentation_fragment:
   - alphacoder.scaleout.digitalocean
   - alphacoder.scaleout.attributes
@@ -43,7 +42,7 @@ attributes:
 options:
   name:
     description:
-      - The pool's name, of letters, digits and hyphens.
+      - The pool's name. It may hold letters, digits and hyphens.
     type: str
     required: true
   count:
@@ -52,17 +51,17 @@ options:
     type: int
   state:
     description:
-      - V(absent) removes all droplets of the pool, however many there are.
+      - V(absent) removes every droplet of the pool, however many there are.
     type: str
     choices: [present, absent]
     default: present
   size:
     description:
-      - The size of new droplets, for example V(s-1vcpu-1gb). Required if one has to be created.
+      - The size of new droplets, such as V(s-1vcpu-1gb). Required if one has to be created.
     type: str
   region:
     description:
-      - Where new droplets are, for example V(fra1). Required if one has to be created.
+      - The region of new droplets, such as V(fra1). Required if one has to be created.
     type: str
   image:
     description:
@@ -71,37 +70,36 @@ options:
     default: debian-13-x64
   vpc_uuid:
     description:
-      - The VPC network of new droplets. If not set, the region's default one.
+      - The VPC network of new droplets. If not set, the region's default network.
     type: str
   ssh_keys:
     description:
-      - The SSH keys that may log in to new droplets, by the name, the id or the fingerprint that they have
-        in the account.
-      - If not set, all keys of the account. An empty list is none, for droplets that O(user_data) gives a
-        way in.
+      - The SSH keys that new droplets accept, each by its name, id or fingerprint in the account.
+      - If not set, all keys of the account. An empty list means none, for droplets where O(user_data) provides
+        another way to log in.
     type: list
     elements: str
   tags:
     description:
-      - Tags that each droplet of the pool has, beside the pool's own. One that is missing on an existing
-        droplet is added; a tag that is not listed here stays.
+      - Tags for every droplet of the pool, in addition to the pool's own. A tag that an existing droplet lacks is
+        added; tags that are not listed here stay.
     type: list
     elements: str
     default: []
   user_data:
     description:
-      - What cloud-init does on the first start of a new droplet, at most 64 KiB. It is kept out of the log.
+      - What cloud-init does when a new droplet starts for the first time, at most 64 KiB. It is kept out of the log.
     type: str
   monitoring:
     description:
-      - Whether new droplets have DigitalOcean's monitoring agent.
+      - Whether new droplets get DigitalOcean's monitoring agent.
     type: bool
     default: false
   on_drift:
     description:
       - What to do if a droplet that stays differs from the pool in O(size), O(image), O(region) or O(vpc_uuid).
-      - V(report) gives a warning and goes on. V(fail) ends the task before it changes anything.
-      - Either way RV(drift) says which. Missing tags are no such difference, as they are added.
+      - V(report) warns and goes on. V(fail) ends the task before it changes anything.
+      - Either way, RV(drift) lists the differences. Missing tags are not among them, because they are added.
     type: str
     choices: [report, fail]
     default: report
@@ -110,21 +108,21 @@ options:
       - Whether to wait until each droplet of the pool is listed by the API, is active, has an address and answers
         over SSH at its public address (or its private one, if it has no other), and until those that are removed
         are gone.
-      - This holds for droplets as well that were there before. If one of them is off or archived, the task fails
-        at once and changes nothing, because waiting would not help; without O(wait) there is a warning.
+      - This includes droplets that existed before. If one of them is off or archived, the task fails at once and
+        changes nothing, because waiting would not help; without O(wait) there is a warning.
       - Without it, the task ends as soon as the API lists the new droplets.
     type: bool
     default: true
   wait_timeout:
     description:
-      - How many seconds O(wait) may take in all.
+      - How many seconds O(wait) may take altogether.
     type: int
     default: 300
   max_removals:
     description:
-      - How many droplets one run may remove. If it were more, the task fails and removes none, so that a
-        slip in O(count) does not cost the service.
-      - Does not hold for O(state=absent).
+      - How many droplets one run may remove. If O(count) asks for more, the task fails and removes none, so that a
+        typo can't cost you the service.
+      - Ignored if O(state=absent).
     type: int
     default: 1
 seealso:
@@ -135,7 +133,7 @@ seealso:
 EXAMPLES = r"""
 # The token is in the environment: export DIGITALOCEAN_TOKEN=...
 
-- name: Three app servers
+- name: Have three app servers
   alphacoder.scaleout.droplet_pool:
     name: app
     count: 3
@@ -145,7 +143,7 @@ EXAMPLES = r"""
   delegate_to: localhost
   register: pool
 
-- name: A bigger number later makes the difference, a smaller one removes it
+- name: Later, remove one again
   alphacoder.scaleout.droplet_pool:
     name: app
     count: 2
@@ -154,7 +152,7 @@ EXAMPLES = r"""
     tags: [scaleout, app]
   delegate_to: localhost
 
-- name: Learn which droplets a smaller number would remove
+- name: Find out which droplets a smaller count would remove
   alphacoder.scaleout.droplet_pool:
     name: app
     count: 1
@@ -163,11 +161,11 @@ EXAMPLES = r"""
   delegate_to: localhost
   register: planned
 
-- name: Say it
+- name: Name them
   ansible.builtin.debug:
-    msg: "To be drained first: {{ planned.removed | join(', ') }}"
+    msg: "Drain these first: {{ planned.removed | join(', ') }}"
 
-- name: Stop rather than run on droplets of another size or image than asked for
+- name: Fail if a droplet has another size or image than the pool
   alphacoder.scaleout.droplet_pool:
     name: app
     count: 2
@@ -176,19 +174,19 @@ EXAMPLES = r"""
     on_drift: fail
   delegate_to: localhost
 
-- name: One pool is no longer needed
+- name: Remove a pool that is no longer needed
   alphacoder.scaleout.droplet_pool:
     name: app
     state: absent
   delegate_to: localhost
 
-- name: The token from a vault, once for all tasks of a play
+- name: Take the token from a vault, once for all tasks of a play
   hosts: localhost
   module_defaults:
     group/alphacoder.scaleout.all:
       api_token: "{{ vault_digitalocean_token }}"
   tasks:
-    - name: Data tier with named keys and a first-start script
+    - name: Have a data tier with named keys and a cloud-init script
       alphacoder.scaleout.droplet_pool:
         name: data
         count: 1
@@ -216,15 +214,15 @@ droplets:
       type: str
       sample: app-1
     status:
-      description: V(active) once it runs; V(new) before that, if O(wait=false). Also V(off) and V(archive).
+      description: V(active) once it runs; V(new) before that, if O(wait=false). Can also be V(off) or V(archive).
       type: str
       sample: active
     public_ipv4:
-      description: The public address, or none.
+      description: The public address, or V(none).
       type: str
       sample: 203.0.113.10
     private_ipv4:
-      description: The address in the VPC network, or none.
+      description: The address in the VPC network, or V(none).
       type: str
       sample: 10.114.0.2
     tags:
@@ -233,11 +231,11 @@ droplets:
       elements: str
       sample: [scaleout, app, "pool:app"]
     region:
-      description: Where it is.
+      description: The region's slug.
       type: str
       sample: fra1
     size:
-      description: What size it is.
+      description: The size's slug.
       type: str
       sample: s-1vcpu-1gb
     image:
@@ -246,18 +244,18 @@ droplets:
       sample: debian-13-x64
     ready_after:
       description:
-        - How many seconds after the start of the task the droplet was seen to answer over SSH.
-        - None if it was not waited for, or does not answer yet.
+        - How many seconds after the start of the task the droplet answered over SSH.
+        - V(none) if the task did not wait for it, or if it does not answer yet.
       type: float
       sample: 24.3
 created:
-  description: Names of the droplets that were created, or in check mode would be.
+  description: Names of the droplets that were created, or would be in check mode.
   returned: always
   type: list
   elements: str
   sample: [app-3]
 tagged:
-  description: Names of the droplets that were given a tag that they lacked, or in check mode would be.
+  description: Names of the droplets that were given a missing tag, or would be in check mode.
   returned: always
   type: list
   elements: str
@@ -281,15 +279,15 @@ drift:
       type: str
       sample: size
     wanted:
-      description: What the option says.
+      description: The option's value.
       type: str
       sample: s-2vcpu-2gb
     actual:
-      description: What the droplet has.
+      description: The droplet's value.
       type: str
       sample: s-1vcpu-1gb
 removed:
-  description: Names of the droplets that were removed, or in check mode would be.
+  description: Names of the droplets that were removed, or would be in check mode.
   returned: always
   type: list
   elements: str
@@ -337,16 +335,16 @@ MAX_USER_DATA = 64 * 1024
 SSH_PORT = 22
 SSH_TIMEOUT = 5.0
 SSH_WORKERS = 20
-# The API takes 250 requests a minute, from all that use the token; one run leaves room for others
+# The API takes 250 requests a minute from everything that uses the token; one run leaves room for others
 POLL_SECONDS = 2.0
 SECONDS_A_REQUEST = 0.5
-# How often it is asked what became of the creation of a droplet that is still new
+# Seconds between two looks at the create action of a droplet that is still new
 ACTION_SECONDS = 10.0
-# A new droplet is missing from lists for some seconds
+# A new droplet is missing from lists for several seconds
 LIST_SECONDS = 30.0
-# How long to look for droplets of a request that failed, and may have been carried out all the same
+# How long to look for droplets of a request that failed but may have been carried out
 FIND_SECONDS = 6.0
-# What is waited for is said again after this time, even if it is the same
+# The same line is repeated after this time
 SAY_SECONDS = 10.0
 
 RETURNED = ("id", "name", "status", "public_ipv4", "private_ipv4", "tags", "region", "size", "image")
@@ -356,7 +354,7 @@ Result = dict[str, t.Any]
 
 
 class Progress:
-    """Tells a person how far it is. The action plugin shows it while the module runs: a module's output comes last."""
+    """Reports progress, which the action plugin shows at once: Ansible shows a module's output when the module ends."""
 
     def __init__(self, path: str | None) -> None:
         self._path = path
@@ -377,13 +375,13 @@ class Progress:
 
     def pause(self, seconds: float) -> None:
         """Between two attempts of a request."""
-        self.say(f"the API asks to come back later, or fails: next attempt in {seconds:.0f} s")
+        self.say(f"the API is busy or failing: next attempt in {seconds:.0f} s")
         time.sleep(seconds)
 
 
 @dataclasses.dataclass
 class Account:
-    """The API, as far as one pool is concerned."""
+    """What one pool needs of the API."""
 
     client: Client
     progress: Progress
@@ -400,7 +398,7 @@ class Account:
         """Those with the pool's own tag."""
         self.requests += 1
         found = self.client.list_all("/droplets", "droplets", {"tag_name": self.tag})
-        # Only the list of reserved addresses tells which of two public ones is the droplet's own
+        # Only the list of reserved addresses tells which of two public addresses is the droplet's own
         if self._reserved is None and any(len(public_ipv4s(raw)) > 1 for raw in found):
             self._reserved = frozenset(reserved_ipv4s(self.client, self.warn))
         return [self.facts(raw) for raw in found]
@@ -408,7 +406,7 @@ class Account:
     def first_look(self) -> list[Droplet]:
         if found := self.droplets():
             return found
-        # A tag has the capitals of its first use, and a list by other ones may be empty: nothing must be made twice
+        # A tag keeps the capitals of its first use, and a list by other capitals may be empty: create nothing twice
         for known in self.client.list_all("/tags", "tags", identity="name"):
             if known["name"] != self.tag and known["name"].casefold() == self.tag.casefold():
                 self.tag = known["name"]
@@ -462,10 +460,10 @@ def desired_pool(params: Params) -> Desired:
 
 
 def template_of_new(client: Client, desired: Desired, params: Params) -> Params:
-    """What each new droplet has in common. Everything that can be wrong with it is found here, before a change."""
+    """What all new droplets have in common. Everything that can be wrong with it is found here, before any change."""
     missing = [option for option in ("size", "region") if not params[option]]
     if missing:
-        raise PoolError(f"Pool {desired.name} needs new droplets, and for these the option {' and '.join(missing)}.")
+        raise PoolError(f"Pool {desired.name} needs new droplets: set {' and '.join(missing)}.")
     image = params["image"]
     body = {
         "size": params["size"],
@@ -486,7 +484,8 @@ def key_ids(client: Client, wanted: list[str] | None) -> list[int]:
         if not account:
             raise PoolError(
                 "The account has no SSH key, so nobody could log in to a new droplet: add one at "
-                "https://cloud.digitalocean.com/account/security, or set ssh_keys to [] if user_data gives a way in."
+                "https://cloud.digitalocean.com/account/security, or set ssh_keys to [] if user_data provides "
+                "another way in."
             )
         return [key["id"] for key in account]
     found: dict[int, None] = {}
@@ -504,7 +503,7 @@ def key_ids(client: Client, wanted: list[str] | None) -> list[int]:
 
 def add_tags(client: Client, tag: str, ids: list[int]) -> None:
     try:
-        # The answer has the tag in the capitals that the API knows it by, which its path needs
+        # The answer has the tag in the API's capitals, which the path needs
         tag = client.post("/tags", {"name": tag}, idempotent=True).get("tag", {}).get("name", tag)
     except ApiError as error:
         # It is there already
@@ -515,7 +514,7 @@ def add_tags(client: Client, tag: str, ids: list[int]) -> None:
 
 
 def create(account: Account, names: list[str], template: Params) -> t.Iterator[Droplet]:
-    """Yields as it goes, so that a failure halfway leaves it known what is there."""
+    """Yields as it goes, so that after a failure halfway the caller knows what exists."""
     before: list[str] = []
     for start in range(0, len(names), NAMES_IN_A_CALL):
         batch = names[start : start + NAMES_IN_A_CALL]
@@ -533,7 +532,7 @@ def create(account: Account, names: list[str], template: Params) -> t.Iterator[D
         if lacking and failure:
             raise ApiError(failed_creation_text(failure, lacking, before), failure.status) from None
         if lacking:
-            raise PoolError(f"The API took the request to create droplets, but made none for {', '.join(lacking)}.")
+            raise PoolError(f"The API accepted the request, but did not create {', '.join(lacking)}. Run this again.")
 
 
 def is_unclear(error: ApiError) -> bool:
@@ -542,19 +541,19 @@ def is_unclear(error: ApiError) -> bool:
 
 
 def is_limit(error: ApiError) -> bool:
-    # Whether a batch that goes beyond it is made in part is not stated
+    # The API does not document whether it creates part of a batch that goes beyond the limit
     return error.status == 422 and "limit" in str(error)
 
 
 def found_after(account: Account, batch: list[str], error: ApiError) -> list[Droplet]:
-    """What a request to create droplets made, although it failed."""
+    """The droplets that a failed request created all the same."""
     found: dict[int, Droplet] = {}
     deadline = time.monotonic() + FIND_SECONDS
     if not is_unclear(error) and not is_limit(error):
         return []
     with contextlib.suppress(ApiError):
         while len({droplet["name"] for droplet in found.values()}) < len(batch) and time.monotonic() < deadline:
-            account.progress.say("creating failed; looking for what was made all the same")
+            account.progress.say("creating failed; looking for droplets that were created all the same")
             account.rest()
             found.update({one["id"]: one for one in account.droplets() if one["name"] in batch})
     return list(found.values())
@@ -567,15 +566,15 @@ def failed_creation_text(error: ApiError, lacking: list[str], before: list[str])
     if is_limit(error):
         text += (
             ". The account may not have more droplets: remove some, lower count, or ask DigitalOcean for a higher "
-            "limit; run it again then, which goes on from here"
+            "limit. Then run this again; it carries on from here"
         )
     elif is_unclear(error):
-        text += ". It is not known whether this made droplets: run it again in a minute, which looks first"
+        text += ". Droplets may have been created all the same: run this again in a minute; it looks for them first"
     return text
 
 
 def wait_listed(account: Account, created: list[Droplet]) -> list[str]:
-    """Until the API's list has all of them, for another run would make again what it can't see. Returns who lacks."""
+    """Wait until the API lists all of them: another run would create again what it can't see. Returns missing names."""
     ids = {droplet["id"]: droplet["name"] for droplet in created}
     deadline = time.monotonic() + LIST_SECONDS
     while True:
@@ -600,10 +599,10 @@ def remove(account: Account, droplet: Droplet, deadline: float) -> None:
                 raise ApiError(f"{name} was not removed. {error}", error.status) from None
             if time.monotonic() >= deadline:
                 raise PoolError(
-                    f"{name} was not removed: it is locked, because something else is being done to it ({error}). "
-                    "Run it again when that is over."
+                    f"{name} was not removed: it is locked, because something else is working on it ({error}). "
+                    "Run this again when that is over."
                 ) from None
-        account.progress.say(f"waiting to remove {name}, which is locked: something else is being done to it")
+        account.progress.say(f"waiting to remove {name}, which is locked: something else is working on it")
         account.rest()
 
 
@@ -622,7 +621,7 @@ def ssh_lack(address: str, timeout: float) -> str | None:
     try:
         with socket.create_connection((address, SSH_PORT), timeout=timeout) as connection:
             received = b""
-            # A server may say other lines first (RFC 4253, 4.2)
+            # A server may send other lines first (RFC 4253, 4.2)
             while b"SSH-" not in received and len(received) < 4096:
                 part = connection.recv(1024)
                 if not part:
@@ -651,13 +650,13 @@ class Waiting:
                 f"{one['name']} {lacks[one['id']]}" for one in self.droplets.values() if one["id"] in lacks
             )
             if time.monotonic() >= self._deadline:
-                raise PoolError(f"Not ready within wait_timeout: {waiting}. Run it again to go on waiting.")
+                raise PoolError(f"Not ready within wait_timeout: {waiting}. Run this again to keep waiting.")
             done = [self.droplets[number]["name"] for number in self.ready]
             self.account.progress.say(f"waiting: {waiting}" + (f"; ready: {', '.join(done)}" if done else ""))
             self.account.rest()
 
     def _look(self) -> dict[int, str]:
-        """What each droplet lacks that is not ready."""
+        """What each droplet that is not ready still lacks."""
         self._read()
         if text := down(self.droplets.values()):
             raise PoolError(text)
@@ -685,8 +684,8 @@ class Waiting:
                 now = self.account.droplet(number)
                 if not now:
                     raise PoolError(
-                        f"{known['name']} (id {number}) is not there any more: somebody removed it, or its creation "
-                        "failed. Run this again, which makes it anew."
+                        f"{known['name']} (id {number}) no longer exists: somebody removed it, or its creation failed. "
+                        "Run this again to create a new one."
                     )
                 self.droplets[number] = now
 
@@ -699,7 +698,7 @@ class Waiting:
         if failed:
             kept = [one["name"] for one in self.droplets.values() if one["status"] == "active"]
             raise PoolError(
-                f"{', '.join(failed)}. Delete it and run this again, which makes a new one."
+                f"{', '.join(failed)}. Delete it and run this again to create a new one."
                 + (f" Kept: {', '.join(kept)}." if kept else "")
             )
 
@@ -708,7 +707,10 @@ def wait_gone(account: Account, removed: list[Droplet], deadline: float) -> None
     ids = {droplet["id"] for droplet in removed}
     while left := [droplet["name"] for droplet in account.droplets() if droplet["id"] in ids]:
         if time.monotonic() >= deadline:
-            raise PoolError(f"Not gone within wait_timeout, though the API took the request: {', '.join(left)}.")
+            raise PoolError(
+                f"The API accepted the removal, but still lists {', '.join(left)} after wait_timeout. Run this again "
+                "in a minute."
+            )
         account.progress.say(f"waiting for {', '.join(left)} to be gone")
         account.rest()
 
@@ -761,13 +763,13 @@ def leave_listed(module: AnsibleModule, account: Account, created: list[Droplet]
         lacking = [droplet["name"] for droplet in created]
     if lacking:
         module.warn(
-            f"The API does not list {', '.join(lacking)} yet. Wait a minute before this runs again, or they could be "
-            "made twice."
+            f"The API does not list {', '.join(lacking)} yet. Wait a minute before you run this again, or they could "
+            "be created twice."
         )
 
 
 def with_tags(added: dict[str, list[int]], droplets: t.Iterable[Droplet]) -> list[Droplet]:
-    """The droplets with the tags that are added, whether they were read before or after that."""
+    """The droplets with the added tags, whether they were read before or after the change."""
     return [
         {
             **droplet,
@@ -807,7 +809,7 @@ def diff(desired: Desired, the_plan: Plan, params: Params) -> dict[str, Params]:
 
 
 def report(module: AnsibleModule, desired: Desired, the_plan: Plan, result: Result) -> None:
-    """What is wrong with the droplets that are there, before anything is changed."""
+    """Report what is wrong with the existing droplets, before anything is changed."""
     params = module.params
     for warning in the_plan.warnings:
         module.warn(warning)
@@ -816,7 +818,9 @@ def report(module: AnsibleModule, desired: Desired, the_plan: Plan, result: Resu
     if texts and params["on_drift"] == "fail":
         raise PoolError(f"{'. '.join(texts)}. Nothing was changed, because on_drift is fail.")
     for text in texts:
-        module.warn(f"{text}: it holds for new droplets only. Remove a droplet and let it be made again to change it.")
+        module.warn(
+            f"{text}. The option applies to new droplets only: remove a droplet and run this again to replace it."
+        )
     if is_down := down(the_plan.keep):
         if params["wait"]:
             raise PoolError(f"{is_down} Nothing was changed.")

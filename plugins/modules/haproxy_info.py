@@ -7,13 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: haproxy_info
-short_description: What a running HAProxy sees, servers, states, sessions and checks
+short_description: Read the servers, states, sessions and checks of a running HAProxy
 version_added: 0.1.0
 author:
   - alphacoder (@alphacoder)
 description:
-  - Reads HAProxy's process, frontends, backends and servers over its runtime API. Numbers are numbers, and what does
-    not apply is none.
+  - Reads HAProxy's process, frontends, backends and servers over its runtime API. Numbers are returned as numbers, and
+    values that do not apply as V(none).
   - Any level of the socket will do, but C(user) hides addresses and cookies.
 extends_documentation_fragment:
   - alphacoder.scaleout.haproxy
@@ -28,34 +28,34 @@ attributes:
 options:
   backend:
     description:
-      - Return this backend alone, with its servers. Frontends are returned all the same.
-      - If not set, all backends.
+      - Return only this backend and its servers. All frontends are returned in any case.
+      - If not set, return all backends.
     type: str
 seealso:
   - module: alphacoder.scaleout.haproxy_server
 """
 
 EXAMPLES = r"""
-- name: Look
+- name: Read everything
   alphacoder.scaleout.haproxy_info:
   register: lb
   become: true
 
-- name: Say which servers are not up, and why
+- name: Show which servers are not up, and why
   ansible.builtin.debug:
     msg: "{{ item.backend }}/{{ item.name }}: {{ item.status }} {{ item.check.last if item.check else '' }}"
   loop: "{{ lb.servers | rejectattr('status', 'in', ['UP', 'no check']) }}"
   loop_control:
     label: "{{ item.name }}"
 
-- name: The socket once for all tasks of a play
+- name: Set the socket once for all tasks of a play
   hosts: lb
   become: true
   module_defaults:
     group/alphacoder.scaleout.haproxy:
       socket: /var/lib/haproxy/stats
   tasks:
-    - name: One backend
+    - name: Read one backend
       alphacoder.scaleout.haproxy_info:
         backend: app
       register: app
@@ -72,11 +72,11 @@ process:
       type: str
       sample: 3.0.11-1+deb13u5
     node:
-      description: What it calls this host.
+      description: What HAProxy calls this host.
       type: str
       sample: lb-1
     pid:
-      description: Its process id. Another after a reload.
+      description: Its process id, which changes with each reload.
       type: int
       sample: 1204
     threads:
@@ -88,39 +88,39 @@ process:
       type: int
       sample: 86400
     stopping:
-      description: Whether it only finishes what it has.
+      description: Whether it takes no new connections and only finishes those that it has.
       type: bool
       sample: false
     connections:
-      description: Client connections that it has now.
+      description: Current client connections.
       type: int
       sample: 40
     max_connections:
-      description: How many it may have, its C(maxconn).
+      description: The limit of client connections, its C(maxconn).
       type: int
       sample: 2000
     total_connections:
-      description: All since the start.
+      description: Client connections since the start.
       type: int
       sample: 51230
     connection_rate:
-      description: New ones in the last second.
+      description: New connections in the last second.
       type: int
       sample: 31
     total_requests:
-      description: All requests since the start.
+      description: Requests since the start.
       type: int
       sample: 90233
     idle:
-      description: How much of its time it had nothing to do, in percent.
+      description: Its idle time in percent.
       type: int
       sample: 97
     info:
-      description: Everything that C(show info) says, by HAProxy's own names, each value of its type.
+      description: Everything that C(show info) returns, under HAProxy's own names and with HAProxy's types.
       type: dict
       sample: {Maxsock: 4031, SslRate: 0}
 frontends:
-  description: The frontends, with the C(listen) sections.
+  description: The frontends, including C(listen) sections.
   returned: always
   type: list
   elements: dict
@@ -130,19 +130,19 @@ frontends:
       type: str
       sample: web
     status:
-      description: V(OPEN), or what else HAProxy calls it.
+      description: HAProxy's word for its status, such as V(OPEN).
       type: str
       sample: OPEN
     sessions:
-      description: Its sessions, with the keys of the servers' C(sessions). For a frontend C(queued) is none.
+      description: Its sessions, with the same keys as C(sessions) of a server. A frontend's C(queued) is V(none).
       type: dict
       sample: {current: 12, queued: null, highest: 60, limit: 2000, total: 51230, rate: 31}
     stats:
-      description: Everything that C(show stat) says of it, by HAProxy's own names, each value of its type.
+      description: Everything that C(show stat) returns of it, under HAProxy's own names and with HAProxy's types.
       type: dict
       sample: {hrsp_2xx: 51022, hrsp_5xx: 3, bin: 10223411, bout: 803341212}
 backends:
-  description: The backends, with the C(listen) sections.
+  description: The backends, including C(listen) sections.
   returned: always
   type: list
   elements: dict
@@ -152,19 +152,19 @@ backends:
       type: str
       sample: app
     status:
-      description: V(UP) if a server is, else V(DOWN).
+      description: V(UP) if one of its servers is up, else V(DOWN).
       type: str
       sample: UP
     balance:
-      description: Its algorithm. None if the socket's level is C(user).
+      description: Its balancing algorithm. V(none) if the socket's level is C(user).
       type: str
       sample: roundrobin
     weight:
-      description: The sum of the weights that are in use.
+      description: The sum of the weights in use.
       type: int
       sample: 200
     active_servers:
-      description: How many servers are up and have a weight, backup servers left out.
+      description: How many servers are up and have a weight, not counting backup servers.
       type: int
       sample: 2
     backup_servers:
@@ -176,15 +176,15 @@ backends:
       type: int
       sample: 86400
     downtime:
-      description: How many seconds it has been down in all.
+      description: How many seconds it has been down altogether.
       type: int
       sample: 0
     sessions:
-      description: Its sessions, with the keys of the servers' C(sessions). For a frontend C(queued) is none.
+      description: Its sessions, with the same keys as C(sessions) of a server. A frontend's C(queued) is V(none).
       type: dict
       sample: {current: 12, queued: null, highest: 60, limit: 2000, total: 51230, rate: 31}
     stats:
-      description: Everything that C(show stat) says of it, by HAProxy's own names, each value of its type.
+      description: Everything that C(show stat) returns of it, under HAProxy's own names and with HAProxy's types.
       type: dict
       sample: {hrsp_2xx: 51022, hrsp_5xx: 3, bin: 10223411, bout: 803341212}
 servers:
@@ -194,7 +194,7 @@ servers:
   elements: dict
   contains:
     backend:
-      description: The backend it is in.
+      description: The backend that it belongs to.
       type: str
       sample: app
     name:
@@ -202,17 +202,17 @@ servers:
       type: str
       sample: app-1
     address:
-      description: Address and port. None if the socket's level is C(user), which does not show it.
+      description: Address and port. V(none) if the socket's level is C(user), which hides them.
       type: str
       sample: 10.114.0.3:8000
     state:
-      description: The state that was set for this server itself, V(ready), V(drain) or V(maint).
+      description: The state that was set for the server itself, V(ready), V(drain) or V(maint).
       type: str
       sample: ready
     status:
       description:
-        - What HAProxy makes of it, in its own words, for example V(UP), V(DOWN), V(DRAIN), V(MAINT), V(NOLB),
-          V(no check), V(DOWN 1/2) on its way up, V(MAINT (via app/app-1)) for one that tracks another.
+        - The resulting status in HAProxy's words, such as V(UP), V(DOWN), V(DRAIN), V(MAINT), V(NOLB), V(no check),
+          V(DOWN 1/2) on its way up, or V(MAINT (via app/app-1)) if it tracks another server.
       type: str
       sample: UP
     weight:
@@ -220,7 +220,7 @@ servers:
       type: int
       sample: 100
     initial_weight:
-      description: Its weight by the configuration, what a percentage is taken of.
+      description: Its weight in the configuration, which percentages refer to.
       type: int
       sample: 100
     backup:
@@ -228,19 +228,19 @@ servers:
       type: bool
       sample: false
     cookie:
-      description: Its value in the persistence cookie, or none.
+      description: Its value in the persistence cookie, or V(none).
       type: str
       sample: app-1
     track:
-      description: The server whose check it follows, as backend/server, or none.
+      description: The server whose check it follows, as backend/server, or V(none).
       type: str
       sample: null
     last_change:
-      description: How many seconds ago the status last changed between up and down.
+      description: How many seconds ago it last changed between up and down.
       type: int
       sample: 3600
     downtime:
-      description: How many seconds it has been down in all. None for a server without checks.
+      description: How many seconds it has been down altogether. V(none) without checks.
       type: int
       sample: 0
     sessions:
@@ -248,39 +248,39 @@ servers:
       type: dict
       contains:
         current:
-          description: Sessions that it has now.
+          description: Current sessions.
           type: int
           sample: 12
         queued:
-          description: Requests that wait in its queue now.
+          description: Requests that are waiting in its queue.
           type: int
           sample: 0
         highest:
-          description: The most that it had at once.
+          description: The highest number of sessions at once.
           type: int
           sample: 40
         limit:
-          description: Its C(maxconn), or none.
+          description: Its C(maxconn), or V(none).
           type: int
           sample: null
         total:
-          description: All since HAProxy started or was reloaded.
+          description: Sessions since HAProxy started or was reloaded.
           type: int
           sample: 23411
         rate:
-          description: New ones in the last second.
+          description: New sessions in the last second.
           type: int
           sample: 30
     check:
-      description: Its health check, or none if it has none.
+      description: Its health check, or V(none).
       type: dict
       contains:
         status:
-          description: Result of the last check in HAProxy's words, for example V(L7OK), V(L7STS) or V(L4CON).
+          description: Result of the last check in HAProxy's words, such as V(L7OK), V(L7STS) or V(L4CON).
           type: str
           sample: L7OK
         code:
-          description: The status that it answered with, if it got so far.
+          description: The status code of the answer, or V(none) if the check did not get that far.
           type: int
           sample: 200
         duration:
@@ -288,31 +288,31 @@ servers:
           type: int
           sample: 3
         last:
-          description: What it answered, or the error.
+          description: The answer, or the error.
           type: str
           sample: OK
         description:
-          description: What C(status) means.
+          description: C(status) in plain words.
           type: str
           sample: Layer7 check passed
         rise:
-          description: So many good checks bring it up.
+          description: How many checks in a row must pass to bring it up.
           type: int
           sample: 2
         fall:
-          description: So many bad ones take it down.
+          description: How many checks in a row must fail to take it down.
           type: int
           sample: 3
         health:
-          description: Where it is between V(0) and C(rise + fall - 1). It is up from C(rise) on.
+          description: A score between V(0) and C(rise + fall - 1). The server is up from C(rise) on.
           type: int
           sample: 4
     agent:
-      description: Its agent check, with the keys of C(check), or none if it has none.
+      description: Its agent check, with the same keys as C(check), or V(none).
       type: dict
       sample: null
     stats:
-      description: Everything that C(show stat) says of it, by HAProxy's own names, each value of its type.
+      description: Everything that C(show stat) returns of it, under HAProxy's own names and with HAProxy's types.
       type: dict
       sample: {hrsp_2xx: 51022, hrsp_5xx: 3, bin: 10223411, bout: 803341212}
 """

@@ -7,22 +7,22 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: haproxy_server
-short_description: Drain servers of a running HAProxy, take them out, bring them back, weigh them, move them
+short_description: Drain HAProxy's servers, take them out, bring them back, set their weight or port
 version_added: 0.1.0
 author:
   - alphacoder (@alphacoder)
 description:
-  - Sets the admin state, the weight and the port of servers over HAProxy's runtime API, with no reload.
-  - With O(wait), which is the default, the task ends when the servers are up (O(state=ready)), or have no session
+  - Sets the admin state, the weight and the port of servers over HAProxy's runtime API, without a reload.
+  - With O(wait), which is the default, the task ends when the servers are up (O(state=ready)), or have no sessions
     left (O(state=drain) and O(state=maint)).
-  - All or nothing. If a server is unknown none is changed, and if HAProxy refuses a change halfway, those before it
-    are taken back.
-  - C(changed) depends on admin state, weight and port alone, never on sessions or checks.
+  - All or nothing. If a server is unknown, none is changed. If HAProxy refuses a change halfway, the changes before it
+    are undone.
+  - C(changed) depends only on admin state, weight and port, never on sessions or checks.
 notes:
-  - What is set here holds until HAProxy is reloaded. Over a reload it is kept only if the configuration loads a
-    server state file that was written just before (C(load-server-state-from-file)).
-  - HAProxy knows the sessions of its own process only. Those that a reload left to the former process are not
-    seen, not waited for and not shut down.
+  - These settings last until HAProxy is reloaded. They survive a reload only if the configuration loads a server state
+    file that was written just before (C(load-server-state-from-file)).
+  - HAProxy knows only the sessions of its own process. After a reload, sessions of the former process are not seen, not
+    waited for and not shut down.
   - The socket needs C(level admin).
 extends_documentation_fragment:
   - alphacoder.scaleout.haproxy
@@ -37,58 +37,58 @@ attributes:
 options:
   backend:
     description:
-      - The backend (or C(listen) section) that the servers are in.
+      - The backend (or C(listen) section) of the servers.
     type: str
     required: true
   servers:
     description:
-      - Names of the servers, as HAProxy's configuration has them.
+      - Names of the servers in HAProxy's configuration.
     type: list
     elements: str
     required: true
   state:
     description:
-      - V(ready) lets the server serve as soon as its checks say so.
-      - V(drain) sends it no new clients, but those that have its persistence cookie or a stick table's entry still
-        come. Its checks go on.
-      - V(maint) sends it nobody, and stops its checks. Sessions that it has go on until they end.
+      - V(ready) lets the server serve as soon as its checks pass.
+      - V(drain) sends it no new clients, but clients with its persistence cookie or an entry in a stick table still
+        come. Its checks continue.
+      - V(maint) sends it no clients at all and stops its checks. Existing sessions continue until they end.
       - If not set, the state stays as it is.
     type: str
     choices: [ready, drain, maint]
   weight:
     description:
-      - V(0) to V(256), or a percentage of the weight that the configuration gives, for example V(50%).
-      - A weight of V(0) is a drain by another name.
-      - A backend with a static algorithm, such as C(static-rr) or C(source) without C(hash-type consistent), takes
+      - V(0) to V(256), or a percentage of the weight in the configuration, such as V(50%).
+      - A weight of V(0) has the same effect as V(drain).
+      - A backend with a static algorithm, such as C(static-rr), or C(source) without C(hash-type consistent), accepts
         only V(0%) and V(100%).
       - If not set, the weight stays as it is.
     type: str
   port:
     description:
-      - The port that new clients are sent to, on the address that the server has. Its checks go there, too, unless the
-        configuration gives them a port of their own. Sessions that it has go on where they are.
-      - HAProxy does not check the new port first. See to it that the app answers there.
+      - The port that new clients are sent to, on the server's present address. Its checks go there, too, unless the
+        configuration gives them a separate port. Existing sessions continue on the old port.
+      - HAProxy does not check the new port first. Make sure that the app answers there.
       - If not set, the port stays as it is.
     type: int
   wait:
     description:
-      - Whether to wait until the servers are up (O(state=ready)), or have no session left (O(state=drain) and
+      - Whether to wait until the servers are up (O(state=ready)), or have no sessions left (O(state=drain) and
         O(state=maint)).
-      - Up is a server whose last check passed. HAProxy itself sends clients to one that leaves V(maint) already
-        before its first check; the task ends after that. A server without checks is up at once.
+      - A server is up when its last check has passed. HAProxy sends clients to a server that leaves V(maint) even
+        before its first check; the task waits for that check. A server without checks is up at once.
       - Without O(state) there is nothing to wait for.
     type: bool
     default: true
   wait_timeout:
     description:
-      - How many seconds O(wait) may take in all. If that runs out the task fails, but the state stays set.
+      - How many seconds O(wait) may take altogether. When the time is over, the task fails, but the state stays set.
     type: int
     default: 120
   shutdown_sessions:
     description:
-      - Whether to end the sessions that are still there after O(wait_timeout), instead of failing. Their clients see
-        a broken connection.
-      - Goes with O(wait) and O(state=drain) or O(state=maint). With O(wait_timeout=0) it ends them at once.
+      - Whether to end the sessions that are left after O(wait_timeout), instead of failing. Their clients see a broken
+        connection.
+      - Needs O(wait), and O(state=drain) or O(state=maint). With O(wait_timeout=0), sessions are ended at once.
     type: bool
     default: false
 seealso:
@@ -97,7 +97,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Let app-1 end its sessions, and wait for that
+- name: Drain app-1, and wait until its sessions have ended
   alphacoder.scaleout.haproxy_server:
     backend: app
     servers: [app-1]
@@ -109,7 +109,7 @@ EXAMPLES = r"""
     servers: [app-1]
     state: ready
 
-- name: Give two servers a minute, then cut what is left
+- name: Give the sessions of two servers a minute, then end those that are left
   alphacoder.scaleout.haproxy_server:
     backend: app
     servers: [app-1, app-2]
@@ -117,19 +117,19 @@ EXAMPLES = r"""
     wait_timeout: 60
     shutdown_sessions: true
 
-- name: A tenth of its share for a server with a new release
+- name: Give a server with a new release a tenth of its share
   alphacoder.scaleout.haproxy_server:
     backend: app
     servers: [app-3]
     weight: 10%
 
-- name: Send new clients to the release that was started beside the former one
+- name: Send new clients to a release that was started beside the former one
   alphacoder.scaleout.haproxy_server:
     backend: app
     servers: [app-1]
     port: 8001
 
-- name: From a play over the app servers, one at a time
+- name: Drain from a play over the app servers, one at a time
   hosts: app
   serial: 1
   tasks:
@@ -151,132 +151,15 @@ backend:
   sample: app
 servers:
   description:
-    - The servers after the run, in the order of O(servers); in check mode with the C(state) and C(weight) that they
-      would have. If the task failed, as they were last seen; empty if they were not read.
+    - The servers after the run, in the order of O(servers). Each has the keys of
+      RV(alphacoder.scaleout.haproxy_info#module:servers), except C(stats).
+    - In check mode they have the C(state), C(weight) and port that they would get. If the task fails, they are as last
+      seen, or empty if they were not read.
   returned: always
   type: list
   elements: dict
-  contains:
-    backend:
-      description: The backend it is in.
-      type: str
-      sample: app
-    name:
-      description: Its name.
-      type: str
-      sample: app-1
-    address:
-      description: Address and port. None if the socket's level is C(user), which does not show it.
-      type: str
-      sample: 10.114.0.3:8000
-    state:
-      description: The state that was set for this server itself, V(ready), V(drain) or V(maint).
-      type: str
-      sample: ready
-    status:
-      description:
-        - What HAProxy makes of it, in its own words, for example V(UP), V(DOWN), V(DRAIN), V(MAINT), V(NOLB),
-          V(no check), V(DOWN 1/2) on its way up, V(MAINT (via app/app-1)) for one that tracks another.
-      type: str
-      sample: UP
-    weight:
-      description: Its weight now.
-      type: int
-      sample: 100
-    initial_weight:
-      description: Its weight by the configuration, what a percentage is taken of.
-      type: int
-      sample: 100
-    backup:
-      description: Whether it is a backup server.
-      type: bool
-      sample: false
-    cookie:
-      description: Its value in the persistence cookie, or none.
-      type: str
-      sample: app-1
-    track:
-      description: The server whose check it follows, as backend/server, or none.
-      type: str
-      sample: null
-    last_change:
-      description: How many seconds ago the status last changed between up and down.
-      type: int
-      sample: 3600
-    downtime:
-      description: How many seconds it has been down in all. None for a server without checks.
-      type: int
-      sample: 0
-    sessions:
-      description: Its sessions in this HAProxy process.
-      type: dict
-      contains:
-        current:
-          description: Sessions that it has now.
-          type: int
-          sample: 12
-        queued:
-          description: Requests that wait in its queue now.
-          type: int
-          sample: 0
-        highest:
-          description: The most that it had at once.
-          type: int
-          sample: 40
-        limit:
-          description: Its C(maxconn), or none.
-          type: int
-          sample: null
-        total:
-          description: All since HAProxy started or was reloaded.
-          type: int
-          sample: 23411
-        rate:
-          description: New ones in the last second.
-          type: int
-          sample: 30
-    check:
-      description: Its health check, or none if it has none.
-      type: dict
-      contains:
-        status:
-          description: Result of the last check in HAProxy's words, for example V(L7OK), V(L7STS) or V(L4CON).
-          type: str
-          sample: L7OK
-        code:
-          description: The status that it answered with, if it got so far.
-          type: int
-          sample: 200
-        duration:
-          description: How long the last check took, in milliseconds.
-          type: int
-          sample: 3
-        last:
-          description: What it answered, or the error.
-          type: str
-          sample: OK
-        description:
-          description: What C(status) means.
-          type: str
-          sample: Layer7 check passed
-        rise:
-          description: So many good checks bring it up.
-          type: int
-          sample: 2
-        fall:
-          description: So many bad ones take it down.
-          type: int
-          sample: 3
-        health:
-          description: Where it is between V(0) and C(rise + fall - 1). It is up from C(rise) on.
-          type: int
-          sample: 4
-    agent:
-      description: Its agent check, with the keys of C(check), or none if it has none.
-      type: dict
-      sample: null
 sessions_shut_down:
-  description: Names of the servers whose sessions were ended because of O(shutdown_sessions).
+  description: Names of the servers whose sessions O(shutdown_sessions) ended.
   returned: always
   type: list
   elements: str
@@ -296,9 +179,9 @@ from ansible_collections.alphacoder.scaleout.plugins.module_utils._haproxy impor
     Server,
 )
 
-# Pauses between two looks: short at first, for most drains end at once
+# Pauses between two looks: short at first, because most drains end at once
 POLL_SECONDS = (0.1, 0.2, 0.5, 1.0)
-# How long sessions take to end that were shut down
+# How long sessions may take to end after they were shut down
 SHUTDOWN_SECONDS = 5.0
 
 MAX_WEIGHT = 256
@@ -309,7 +192,7 @@ Result = dict[str, t.Any]
 
 
 class Setting(t.NamedTuple):
-    """What a server is set to."""
+    """The values that this module sets."""
 
     state: str
     weight: int
@@ -318,25 +201,25 @@ class Setting(t.NamedTuple):
 
 def check_params(params: Params) -> None:
     if not params["servers"]:
-        raise HaproxyError("servers is empty: name at least one.")
+        raise HaproxyError("servers is empty: name at least one server.")
     weight = params["weight"]
     if weight is not None:
         found = _WEIGHT.fullmatch(weight)
         if not found or (not found[2] and int(found[1]) > MAX_WEIGHT):
-            raise HaproxyError(f"weight is {weight!r}, but it takes 0 to {MAX_WEIGHT}, or a percentage such as 50%.")
+            raise HaproxyError(f"weight is {weight!r}, but it must be 0 to {MAX_WEIGHT}, or a percentage such as 50%.")
     if params["port"] is not None and not 0 < params["port"] < 65536:
-        raise HaproxyError(f"port is {params['port']}, but it takes 1 to 65535.")
+        raise HaproxyError(f"port is {params['port']}, but it must be 1 to 65535.")
     if params["wait_timeout"] < 0:
-        raise HaproxyError(f"wait_timeout is {params['wait_timeout']}, but it takes 0 or more seconds.")
+        raise HaproxyError(f"wait_timeout is {params['wait_timeout']}, but it must be 0 or more.")
     if params["shutdown_sessions"] and not (params["wait"] and params["state"] in ("drain", "maint")):
         raise HaproxyError(
-            "shutdown_sessions goes with wait and with state drain or maint. To end the sessions at once, set "
-            "wait_timeout to 0."
+            "shutdown_sessions needs wait, and state drain or maint. To end the sessions at once, set wait_timeout "
+            "to 0."
         )
 
 
 def read(client: Client, backend: str, names: list[str]) -> list[Server]:
-    """The servers in the order of names, each once."""
+    """The servers in the order of the names, without duplicates."""
     backends = client.backends()
     if backend not in backends:
         raise HaproxyError(f"HAProxy has no backend {backend}. It has: {', '.join(sorted(backends)) or 'none'}.")
@@ -372,7 +255,7 @@ def weight_of(weight: str | None, server: Server) -> int:
 
 def put(client: Client, server: Server, now: Setting, then: Setting, weight: str | None = None) -> None:
     name = f"{server.backend}/{server.name}"
-    # State last: a server that becomes ready must not serve a moment with the old weight, or at the old port
+    # State last: a server that becomes ready must not serve with the old weight or on the old port for a moment
     if now.port != then.port:
         client.set_port(server, then.port)
     if now.weight != then.weight:
@@ -382,7 +265,7 @@ def put(client: Client, server: Server, now: Setting, then: Setting, weight: str
 
 
 def apply(client: Client, servers: list[Server], params: Params, result: Result) -> None:
-    """Set them, or none of them if one is refused."""
+    """Change all servers, or none if HAProxy refuses one change."""
     tried: list[Server] = []
     for server in servers:
         now, then = setting_of(server), desired(server, params)
@@ -397,21 +280,21 @@ def apply(client: Client, servers: list[Server], params: Params, result: Result)
             try:
                 take_back(client, tried)
             except HaproxyError as another:
-                raise HaproxyError(f"{error} It is not known whether {names} stays changed: {another}") from None
+                raise HaproxyError(f"{error} These servers may have kept a change: {names}. {another}") from None
             result["changed"] = False
-            raise HaproxyError(f"{error} Nothing stays changed.") from None
+            raise HaproxyError(f"{error} No change was kept.") from None
 
 
 def take_back(client: Client, servers: list[Server]) -> None:
     current = {server.name: server for server in client.servers(servers[0].backend)}
     for server in servers:
-        # One that a reload took away needs nothing any more
+        # A reload may have removed the server
         if server.name in current:
             put(client, server, setting_of(current[server.name]), setting_of(server))
 
 
 def lack(server: Server, state: str) -> str | None:
-    """What a server still lacks for what is waited for."""
+    """What a server still lacks before the wait is over, or None."""
     seen = f"{server.name} is {server.stats.get('status')}"
     if state != "ready":
         left = server.sessions
@@ -419,7 +302,7 @@ def lack(server: Server, state: str) -> str | None:
     if server.up:
         return None
     if server.inherits:
-        return f"{seen}: it tracks {server.stats.get('tracked')}, which has to be ready itself"
+        return f"{seen}: it tracks {server.stats.get('tracked')}, which must be ready first"
     if server.admin & RESOLUTION_MAINT:
         return f"{seen}: HAProxy can't resolve its name"
     facts = server.facts()
@@ -435,7 +318,7 @@ def lack(server: Server, state: str) -> str | None:
 
 
 def wait(client: Client, params: Params, result: Result, pid: int, warn: t.Callable[[str], None]) -> None:
-    """Fills result as it looks, so that a wait that runs out returns the state seen."""
+    """Fills result as it looks, so that a wait that times out returns what was last seen."""
     backend, state = params["backend"], params["state"]
     deadline = time.monotonic() + params["wait_timeout"]
     cut = False
@@ -448,14 +331,14 @@ def wait(client: Client, params: Params, result: Result, pid: int, warn: t.Calla
         except HaproxyError as error:
             if not error.gone or time.monotonic() >= deadline:
                 raise
-            # In the middle of a restart; what is next will be seen
+            # In the middle of a restart: the next look decides
         else:
             if now != pid:
                 reloaded, pid = True, now
                 if state != "ready":
                     warn(
-                        f"HAProxy was reloaded while sessions of backend {backend} were waited for. Those that its "
-                        f"former process still has are not seen."
+                        f"HAProxy was reloaded while this task waited for sessions of backend {backend} to end. "
+                        f"Sessions that its former process still has are not seen."
                     )
             result["servers"] = [server.facts() for server in servers]
             check_kept(servers, state, reloaded)
@@ -467,7 +350,7 @@ def wait(client: Client, params: Params, result: Result, pid: int, warn: t.Calla
             if time.monotonic() >= deadline:
                 if not params["shutdown_sessions"] or (cut and time.monotonic() >= deadline + SHUTDOWN_SECONDS):
                     raise HaproxyError(ran_out(params, lacks, cut))
-                # Again at each look, for a draining server may get new ones by its cookie
+                # Again at each look, because a cookie may bring new sessions to a draining server
                 cut = True
                 for server in servers:
                     if server.sessions:
@@ -486,7 +369,7 @@ def check_kept(servers: list[Server], state: str, reloaded: bool) -> None:
         why = (
             "HAProxy was reloaded and did not keep the state (see load-server-state-from-file)"
             if reloaded
-            else "someone else, an agent check or a reload changed it"
+            else "somebody else, an agent check or a reload changed it"
         )
         raise HaproxyError(f"Set to {state}, but now {', '.join(lost)}: {why}.")
 
@@ -497,10 +380,10 @@ def ran_out(params: Params, lacks: list[str], cut: bool) -> str:
     if params["state"] == "ready":
         return text
     if cut:
-        text += " The sessions were shut down, but there are still or again some."
+        text += " The sessions were shut down, but some are left, or new ones have come."
     if params["state"] == "drain":
         text += " Clients with a persistence cookie still come to a draining server; state maint keeps them away."
-    return text if cut else f"{text} To end what is left, set shutdown_sessions."
+    return text if cut else f"{text} To end the remaining sessions, set shutdown_sessions."
 
 
 def foreseen(server: Server, params: Params) -> Result:
@@ -532,7 +415,7 @@ def run(module: AnsibleModule, result: Result) -> None:
         result["changed"] = any(setting_of(server) != desired(server, params) for server in servers)
     else:
         apply(client, servers, params, result)
-    # In case that HAProxy dies before it can be asked again, too
+    # So that they are right even if HAProxy dies before it can be asked again
     result["servers"] = [{**server.facts(), **foreseen(server, params)} for server in servers]
     if module.check_mode:
         return

@@ -254,7 +254,7 @@ def test_no_public_address(pair: Account) -> None:
     hosts, printed = pair.inventory()
     assert "ansible_host" not in hosts["trap-1"]
     assert "ansible_host" in hosts["trap-2"]
-    assert "No ansible_host, because there is no public_ipv4: trap-1." in printed
+    assert "These hosts get no ansible_host, because they have no public_ipv4: trap-1." in printed
     # It answers over SSH at its private one
     assert pair.ok(count=2)["droplets"][0]["public_ipv4"] is None
 
@@ -290,7 +290,7 @@ def test_rate_limits(pair: Account) -> None:
     pair.traps(burst=2)
     run = pair.pool("-v", count=2)
     assert run.result["droplets"]
-    assert "s: the API asks to come back later, or fails: next attempt in 1 s" in run.text
+    assert "s: the API is busy or failing: next attempt in 1 s" in run.text
     pair.traps(hourly=1)
     assert "rate limit reached, try again in 3" in pair.inventory(status=1)[1]
     pair.traps(hourly=1)
@@ -395,7 +395,7 @@ def test_off_and_archived_ones(pair: Account) -> None:
 def test_drift(pair: Account) -> None:
     run = pair.pool(count=2, size="s-1vcpu-2gb")
     assert not run.result["changed"]
-    assert "The size of pool trap is now s-1vcpu-2gb, but is another on trap-1 (s-1vcpu-1gb)" in run.text
+    assert "The size of pool trap is s-1vcpu-2gb, but these droplets have another: trap-1 (s-1vcpu-1gb)" in run.text
     pair.fails("Nothing was changed, because on_drift is fail.", count=3, size="s-1vcpu-2gb", on_drift="fail")
     assert list(pair.droplets()) == OWN
 

@@ -274,7 +274,7 @@ EVENTS = (
     # Both databases at once; hits waits 3 s for one of them
     Event("data droplet rebooted", reboot_data_droplet, whole=OUT + BACK),
     Event("all droplets rebooted at once", reboot_everything, failed=None, whole=OUT + BACK),
-    Event("site.yml on what is as it should be", run_site),
+    Event("site.yml, which changes nothing", run_site),
     Event("deploy of a good release", deploy_good, says=("Replaced on app-1, app-2",)),
     Event("deploy of a release that is never ready", deploy_never_ready, says=("stopped at app-1",), succeeds=False),
     Event(
@@ -292,7 +292,7 @@ EVENTS = (
     ),
     Event("deploy interrupted with Ctrl-C and run again", deploy_interrupted, says=("Replaced on",)),
     Event("rollback", rollback, says=("Replaced on",)),
-    Event("one app server out for maintenance and in again", maintain),
+    Event("one app server taken out for maintenance and brought back", maintain),
     Event("2 → 4 droplets", scale_out, says=("4 app servers",)),
     Event("4 → 2 droplets", scale_in, says=("2 app servers",)),
 )

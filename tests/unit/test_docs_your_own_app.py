@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The pages show the files that tests run, and the example app is as good as its page says."""
+"""The page shows the files that tests run, and the example app does what the page asks of an app."""
 
 from __future__ import annotations
 

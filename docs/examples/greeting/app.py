@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A small web app that is easy to serve: set by its environment, it says when it can serve, and it ends cleanly."""
+"""A small web app that is easy to serve: set by its environment, it says when it can serve and ends cleanly."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Longer than a load balancer keeps an idle connection, in seconds
+    # Seconds; longer than a load balancer keeps an idle connection
     timeout = 75
-    # An answer goes out in one piece
+    # Send each answer in one piece
     wbufsize = -1
 
     def handle(self) -> None:
-        # A health check has seen enough once it knows the status
+        # A health check may hang up once it has the status
         with contextlib.suppress(ConnectionError):
             super().handle()
 

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the pages on the load balancer show is what the role and HAProxy take, and what they make of it."""
+"""The role and HAProxy accept the examples of the pages on the load balancer, and make of them what the pages show."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
+from ansible_collections.alphacoder.scaleout.plugins.filter.app_servers import app_servers
 from ansible_collections.alphacoder.scaleout.plugins.filter.haproxy_problems import haproxy_problems
 from haproxy_role import ROLE, defaults, refusal, render
 from support.ansible_templates import trusted
@@ -28,7 +29,7 @@ HOSTVARS = {
     for number, name in enumerate(("app-1", "app-2", "images-1", "images-2"), 3)
 }
 PEM = "-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n"
-INVENTORY = {
+INVENTORY: dict[str, Any] = {
     "groups": {"app": ["app-1", "app-2"], "images": ["images-1", "images-2"]},
     "hostvars": HOSTVARS,
     "private_address": "10.110.0.2",
@@ -63,17 +64,16 @@ def examples() -> Iterator[Any]:
 
 
 def resolved(settings: dict[str, Any], server: dict[str, Any]) -> dict[str, Any]:
-    """The settings with the inventory's answers, and the servers that playbooks/roles/tiers makes of it."""
-    tiers = yaml.safe_load((REPO / "playbooks" / "roles" / "tiers" / "vars" / "main.yml").read_text())
-    hosts = {name: {**variables, "scaleout_haproxy_server": server} for name, variables in HOSTVARS.items()}
-    variables = {
-        **INVENTORY,
-        "hostvars": hosts,
-        **{name: tiers[name] for name in ("haproxy_servers", "__scaleout_staying")},
+    """The settings with the inventory's answers, and the hosts of group app as haproxy_servers."""
+    hosts = {
+        name: {**variables, "inventory_hostname": name, "scaleout_haproxy_server": server}
+        for name, variables in HOSTVARS.items()
     }
-    templar = Templar(loader=DataLoader(), variables=trusted(variables))
-    wanted = {"haproxy_servers": tiers["haproxy_servers"], **settings}
-    return {name: templar.template(value) for name, value in trusted(wanted).items()}
+    servers = app_servers([hosts[name] for name in INVENTORY["groups"]["app"]], 8000)
+    templar = Templar(
+        loader=DataLoader(), variables=trusted({**INVENTORY, "hostvars": hosts, "haproxy_servers": servers})
+    )
+    return {name: templar.template(value) for name, value in trusted({"haproxy_servers": servers, **settings}).items()}
 
 
 def argument_spec(options: dict[str, Any]) -> dict[str, Any]:

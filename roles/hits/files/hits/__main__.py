@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Start the app: `python -m hits`. Wrong settings end it here, before a server would try again."""
+"""Start the app: `python -m hits`. Wrong settings end it here, before a server keeps restarting its workers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from gunicorn.workers.base import Worker  # type: ignore[import-untyped]
 
 from hits.settings import Settings, SettingsError
 
-# Memory, and writable where the root file system is not
+# In memory, and writable even if the root file system is not
 SHARED_MEMORY = "/dev/shm"
-# Seconds after which a thread makes way for others. A page takes one millisecond of Python: with Python's own 5 ms many
-# threads are stopped in the middle of one, and each change of threads is paid for
+# Seconds after which a thread gives way to others. A page takes one millisecond of Python; with Python's default of
+# 5 ms many threads are stopped in the middle of a page, and each switch costs time
 SWITCH_INTERVAL = 0.02
 
 
@@ -39,7 +39,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "worker_class": "gthread",
             "workers": self._settings.workers,
             "threads": self._settings.threads,
-            # Longer than a load balancer keeps an idle connection, so that it is never us who closes first
+            # Longer than a load balancer keeps an idle connection, so that the app is never the first to close it
             "keepalive": 75,
             "graceful_timeout": 8,
             "worker_tmp_dir": SHARED_MEMORY,
@@ -54,14 +54,14 @@ class Server(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        # Runs in the worker: a thread or a connection made earlier would not survive the fork, and metrics are kept
-        # where the environment says when they are imported
+        # In the worker: a thread or connection made earlier would not survive the fork, and the metrics module reads
+        # the environment when it is imported
         from hits.batcher import Batcher
         from hits.ledger import Ledger
         from hits.web import create_app
 
         worker = self._worker
-        # SIGTERM makes it no longer alive
+        # SIGTERM sets alive to False
         ledger = Ledger(self._settings, worker.slot, lambda: bool(worker.alive))
         return create_app(self._settings.instance, Batcher(ledger))
 
@@ -70,7 +70,7 @@ class Server(BaseApplication):  # type: ignore[misc]
 
 
 def _give_slot(arbiter: Arbiter, worker: Worker) -> None:
-    """Number the worker: its rows of the record are its own, and its successor's."""
+    """Number the worker, so that it takes over the rows of the worker that it replaces, and nobody else's."""
     taken = {other.slot for other in arbiter.WORKERS.values()}
     worker.slot = min(set(range(len(taken) + 1)) - taken)
 

@@ -17,24 +17,24 @@ from typing import Any, Generic, Protocol, TypeVar
 from hits import metrics
 from hits.recent import Recent
 
-# Seconds without a hit after which the recorder may do what waits
+# Seconds without a hit after which the recorder may do work that can wait
 IDLE = 1.0
 
 T = TypeVar("T")
 
 
 class NotRecordedError(Exception):
-    """A hit is not known to be on record. Its text is a plain reason without secrets."""
+    """A hit may not be on record. The text is a plain reason without secrets."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What the record held when a hit had been counted, that hit included. None: not known right now."""
+    """The record's figures after a hit, including that hit. None: not known right now."""
 
     total: int | None
     last_day: int | None
     recent: Recent = field(default_factory=Recent)
-    # Why the figures may lack hits; empty: they lack none
+    # Why the figures may lack hits; empty if they don't
     lag: str = ""
 
     def before(self, later: int) -> Figures:
@@ -46,20 +46,20 @@ class Figures:
 
 
 class Recorder(Protocol):
-    """What a batcher drives, always from one and the same thread. `record` and `check` raise NotRecordedError."""
+    """What a batcher drives, always from the same thread. `record` and `check` raise NotRecordedError."""
 
     def record(self, count: int) -> Figures:
-        """Put so many hits on record."""
+        """Put `count` hits on record."""
 
     def check(self) -> None:
         """Return if a hit could be put on record."""
 
     def idle(self) -> None:
-        """Do what can wait until nobody does."""
+        """Do work that can wait until no request is waiting."""
 
 
 class _Asked(Generic[T]):
-    """What one request waits for. A lock, as a Future's condition costs a hit several times as much."""
+    """What one request waits for. A lock, because a Future's condition costs several times as much per hit."""
 
     __slots__ = ("answer", "answered", "error")
 
@@ -83,11 +83,11 @@ class Batcher:
         threading.Thread(target=self._run, name="batcher", daemon=True).start()
 
     def hit(self) -> Figures:
-        """Count one hit; its total is its own. Raise NotRecordedError if it may not be on record."""
+        """Count one hit; no other hit gets the same total. Raise NotRecordedError if it may not be on record."""
         return self._ask(self._hits)
 
     def check(self) -> None:
-        """Find out whether a hit could be recorded now, without one. Raise NotRecordedError if not."""
+        """Check that a hit could be recorded now, without recording one. Raise NotRecordedError if not."""
         self._ask(self._checks)
 
     def _ask(self, queue: list[_Asked[T]]) -> T:
@@ -97,7 +97,7 @@ class Batcher:
             self._arrived.notify()
         if not asked.answered.acquire(timeout=self._timeout):
             with self._arrived:
-                # What still waits must not be counted later, after its request was told that it failed
+                # A hit whose request was told that it failed must not be counted later
                 if asked in queue:
                     queue.remove(asked)
             raise NotRecordedError("PostgreSQL did not answer in time")
@@ -112,7 +112,7 @@ class Batcher:
                 if not self._hits and not self._checks:
                     self._arrived.wait(IDLE)
                 hits, checks = self._hits.copy(), self._checks.copy()
-                # Emptied and not replaced: _ask holds on to the lists
+                # Emptied, not replaced, because _ask keeps a reference to the lists
                 self._hits.clear()
                 self._checks.clear()
             if hits:

@@ -73,7 +73,7 @@ REDIS_TIMEOUT = 0.4
 SPOOL_TIMEOUT = 1.0
 # How long the first request after a loss waits for a connect, which goes on in the background
 PATIENCE = 1.5
-# How long hits wait for Redis when neither server is there, as when their host starts anew. Later ones fail at once
+# How long hits wait for Redis when both servers are down, as when their host reboots. Later ones fail at once
 BRIDGE = 3.0
 
 RECORD = """
@@ -99,7 +99,7 @@ SELECT mine.hits, mine.hits + others.hits, others.told, clock.minute,
 FROM mine, others, clock
 """
 
-# Counts now, and of the minute that is under way and the one before; and how many seconds this one is old
+# Counts now, in the current minute and in the one before, and how many seconds ago the current minute began
 RECENT = """
 SELECT instance, hits, coalesce(of_this, 0)::bigint, coalesce(of_last, 0)::bigint,
     extract(epoch FROM now() - date_trunc('minute', now()))::float8
@@ -152,13 +152,13 @@ class _RedisAwayError(NotRecordedError):
 class Ledger:
     """The record in PostgreSQL and its copy in Redis, for one thread. Connects when it has to.
 
-    Where `stays` says that the process is to end, no hit waits for a server that is away.
+    Once `stays` returns False because the process is ending, no hit waits for a server that is down.
     """
 
     def __init__(self, settings: Settings, slot: int = 0, stays: Callable[[], bool] = lambda: True) -> None:
         self._settings = settings
         self._stays = stays
-        # No name of an instance holds a slash
+        # An instance's name can't hold a slash
         self._writer = f"{settings.instance}/{slot + 1}" if slot else settings.instance
         self._db: psycopg.Connection[TupleRow] | None = None
         self._db_pause = Pause()
@@ -168,16 +168,16 @@ class Ledger:
         self._redis_pause = Pause()
         self._tell = self._redis.register_script(TELL)
         self._key = ""
-        # The last resort of a hit: worth a longer wait, and a try when figures just had to do without Redis
+        # A hit's last resort, so worth a longer wait, and a try even if Redis has just failed to give figures
         self._spool_redis = _client(settings, SPOOL_TIMEOUT)
         self._spool_pause = Pause()
         self._spool = Spool(self._spool_redis, settings.database_url)
         self._life = uuid4().hex
         self._batch = 0
         self._spooled = False
-        # When the first hit came that neither server could be given
+        # When the first hit came that neither server could take
         self._both_away_since: float | None = None
-        # Whether Redis knows every hit of this instance up to the last batch
+        # Whether Redis has every hit of this instance up to the last batch
         self._told = False
         self._minute: datetime | None = None
         self._older: int | None = None
@@ -197,13 +197,13 @@ class Ledger:
         except NotRecordedError as error:
             batch = Batch(self._writer, self._life, self._batch, int(time()) // 60 * 60, count)
             total = self._push_patiently(batch, error, begun)
-            # PostgreSQL may have had its reasons for this batch only, and others may read what this one waits for
+            # PostgreSQL may have refused only this batch, and another instance may move it before the next one
             self._spooled = True
             day = None if total is None or self._older is None else total - self._older
             return Figures(total, day, lag=f"{error}, and hits wait in Redis until they can be recorded")
 
     def _record(self, count: int) -> Figures:
-        # First, because it sets what the statement is given
+        # First, because it sets values that the statement uses
         self._connected()
         if self._spooled:
             self._life, self._spooled = uuid4().hex, False
@@ -217,7 +217,7 @@ class Ledger:
         }
         rows = self._query(RECORD, values)
         if not rows:
-            # The row was in another life: a former one, or one whose batches another instance moved
+            # The row is in another life: an earlier one, or one whose batches another instance moved
             with self._transaction() as db:
                 _claim(db, self._writer, self._life)
                 rows = db.execute(RECORD.encode(), values).fetchall()
@@ -226,7 +226,7 @@ class Ledger:
             self._minute, self._older = minute, older
         numbered, waiting = self._number(mine, others_told)
         if numbered is None and self._told:
-            # Before anyone is answered: from here on Redis lacks hits that people have seen counted
+            # Before anyone gets an answer: from here on, Redis lacks hits that people have seen counted
             self._query("UPDATE instances SET told = false WHERE instance = %s", [self._writer])
         self._told = numbered is not None
         total = total if numbered is None else numbered
@@ -235,7 +235,7 @@ class Ledger:
         return Figures(total, total - self._older, self._recent(), lag)
 
     def _push_patiently(self, batch: Batch, reason: NotRecordedError, begun: float) -> int | None:
-        """Spool a batch. Where Redis has only just gone, too, wait until it is back."""
+        """Spool a batch. If Redis has only just gone down, too, wait until it is back."""
         while True:
             try:
                 total = self._push(batch, reason)
@@ -251,7 +251,7 @@ class Ledger:
                 return total
 
     def _push(self, batch: Batch | None, reason: NotRecordedError) -> int | None:
-        """Spool a batch, or find out if one could be. Raise NotRecordedError if not, with both servers' reasons."""
+        """Spool a batch, or without one check that it is possible. Raise NotRecordedError with the servers' reasons."""
         if self._spool_pause.lasts:
             raise _RedisAwayError(f"{reason}, and Redis cannot be reached")
         try:
@@ -265,7 +265,7 @@ class Ledger:
         return total
 
     def idle(self) -> None:
-        """Move what waits in the spool; for when there are no hits that would see to it."""
+        """Move what waits in the spool, for times without hits that would do it."""
         try:
             if not self._spool_pause.lasts and self._spool.length():
                 self._connected()
@@ -276,14 +276,14 @@ class Ledger:
             pass
 
     def _moved(self) -> bool:
-        """Move the batches that have waited longest, and return whether any did; that needs no memory of Redis."""
+        """Move the batches that have waited longest, and return whether there were any. This needs no Redis memory."""
         try:
             return self._move() > 0
         except redis.RedisError:
             return False
 
     def _move(self) -> int:
-        """Move the batches that have waited longest to PostgreSQL, and return how many those were.
+        """Move the batches that have waited longest to PostgreSQL, and return how many there were.
 
         Raise redis.RedisError and NotRecordedError.
         """
@@ -291,26 +291,26 @@ class Ledger:
         with self._transaction() as db:
             [[free]] = db.execute("SELECT pg_try_advisory_xact_lock(%s)", [MOVE_LOCK]).fetchall()
             if not free:
-                # Another instance is at it
+                # Another instance is moving them
                 return len(batches)
             for (writer, life), group in groupby(batches, lambda batch: (batch.writer, batch.life)):
                 last = _claim(db, writer, life)
                 by_minute = Counter[int]()
                 for batch in group:
-                    # Twice in the spool, or on record already
+                    # Otherwise it is in the spool twice, or already on record
                     if batch.number > last:
                         last = batch.number
                         by_minute[batch.minute] += batch.hits
-                # Also if all were on record: they were shown as counted, but Redis may not have been told of them
+                # Even if all were on record: they were shown as counted, but Redis may not have been told
                 minutes = {"minutes": list(by_minute), "by_minute": list(by_minute.values())}
                 values = {"writer": writer, "batch": last, "hits": by_minute.total(), **minutes}
                 db.execute(MOVE.encode(), values)
-        # Dying here is no harm: what is moved again adds nothing
+        # Dying here does no harm: a batch that is moved twice counts once
         self._spool.remove(batches)
         return len(batches)
 
     def check(self) -> None:
-        """Make sure that PostgreSQL, or else the spool, would take a hit. Raise NotRecordedError with the reasons."""
+        """Check that PostgreSQL, or else the spool, would take a hit. Raise NotRecordedError with the reasons."""
         try:
             if self._query("SELECT current_setting('transaction_read_only')")[0][0] == "on":
                 # It may have become a standby; the connection after this one may find the primary
@@ -320,7 +320,7 @@ class Ledger:
             self._push(None, error)
 
     def _recent(self) -> Recent:
-        """Return each instance's hits of the last minute, right within a second."""
+        """Return each instance's hits in the last minute, accurate to a second."""
         now = monotonic()
         try:
             if self._samples.broken(now):
@@ -358,7 +358,7 @@ class Ledger:
                 self._move()
                 answer = self._tell_all()
         except redis.RedisError as error:
-            # What waits may be what fills it
+            # The spool itself may be what fills Redis
             if is_full(error) and self._moved():
                 return None, 1
             self._redis_failed(error, self._redis_pause)
@@ -379,7 +379,7 @@ class Ledger:
         rows = self._query("SELECT instance, hits FROM instances")
         answer = self._tell_redis(rows, every=True)
         assert answer is not None
-        # Whose instance is gone would never say so itself. No row is waited for: the next time will do
+        # Also rows of instances that no longer run, which nobody else would update. Locked rows can wait
         self._query(
             "UPDATE instances SET told = true FROM unnest(%s::text[], %s::bigint[]) AS known (instance, hits) "
             "WHERE instances.instance = known.instance AND instances.hits = known.hits AND instances.instance IN "
@@ -395,7 +395,7 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[psycopg.Connection[TupleRow]]:
-        """Give the connection, and commit at the end. Raise NotRecordedError for what PostgreSQL raises."""
+        """Yield the connection, and commit at the end. Raise NotRecordedError for PostgreSQL's errors."""
         db = self._connected()
         try:
             with db.transaction():
@@ -414,7 +414,7 @@ class Ledger:
     def _db_failed(self, error: psycopg.Error) -> NotRecordedError:
         metrics.DATABASE_ERRORS.labels("postgresql").inc()
         log.warning("PostgreSQL: %s", _first_line(error))
-        # An interrupted statement leaves the connection as it was, but others may not
+        # The connection survives an interrupted statement, but perhaps not other errors
         self._forget_db()
         return NotRecordedError(_reason(error))
 
@@ -448,21 +448,21 @@ class Ledger:
         return self._db
 
     def _connect(self) -> tuple[psycopg.Connection[TupleRow], str, bool]:
-        """Return a connection, the key of its database's figures in Redis, and if Redis was told all of this row."""
+        """Return a connection, the key of its database's figures in Redis, and whether Redis has all of this row."""
         db = psycopg.connect(
             self._settings.database_url,
             autocommit=True,
             application_name=f"hits {self._settings.instance}",
             connect_timeout=CONNECT_TIMEOUT,
             options=f"-c statement_timeout={STATEMENT_TIMEOUT}s",
-            # Milliseconds, then seconds: a peer that is gone without a word is noticed, too
+            # Milliseconds, then seconds: notice a peer that disappears silently
             tcp_user_timeout=2500,
             keepalives_idle=2,
             keepalives_interval=1,
             keepalives_count=2,
         )
         try:
-            # A database that was made anew or restored has another key, so that its hits do not meet old counts
+            # A new or restored database has another key, so that its hits are not added to old counts
             key = f"hits:{migrate(db)}"
             told = db.execute("SELECT told FROM instances WHERE instance = %s", [self._writer]).fetchone()
         except psycopg.Error:
@@ -471,7 +471,7 @@ class Ledger:
         return db, key, told is None or bool(told[0])
 
     def close(self) -> None:
-        """End its connections and its thread."""
+        """Close the connections, and end the thread."""
         self._connector.shutdown()
         self._forget_db()
         self._redis.close()
@@ -484,7 +484,7 @@ class Ledger:
 
 
 def _has_news(db: psycopg.Connection[TupleRow]) -> bool:
-    """Whether the server said something unasked: as good as always, that it ends the connection."""
+    """Whether the server sent something unasked, nearly always that it closes the connection."""
     poll = select.poll()
     poll.register(db.fileno(), select.POLLIN)
     return bool(poll.poll(0))
@@ -497,7 +497,7 @@ def _client(settings: Settings, timeout: float) -> redis.Redis:
 
 
 def _claim(db: psycopg.Connection[TupleRow], writer: str, life: str) -> int:
-    """Lock the writer's row, which is in `life` from here on, and return that life's last batch; in a transaction."""
+    """Lock the writer's row, move it to `life`, and return that life's last batch. Needs a transaction."""
     db.execute("INSERT INTO instances (instance, hits, told) VALUES (%s, 0, true) ON CONFLICT DO NOTHING", [writer])
     [[former, last]] = db.execute(
         "SELECT life, batch FROM instances WHERE instance = %s FOR UPDATE", [writer]

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What Prometheus is told. Of all workers together when PROMETHEUS_MULTIPROC_DIR names a directory they share.
+"""Metrics for Prometheus, of all workers together if PROMETHEUS_MULTIPROC_DIR names a directory that they share.
 
-That variable is read when prometheus_client is imported, and so before this module is.
+prometheus_client reads this variable when it is imported, so set it before you import this module.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 __all__ = ["BATCH_SIZE", "CONTENT_TYPE", "DATABASE_ERRORS", "REQUESTS", "REQUEST_SECONDS", "SPOOL_LENGTH", "exposition"]
 
-# Not the library's own, which tells the version of Python
+# Not the library's default registry, which reveals the version of Python
 _registry = CollectorRegistry()
 
 REQUESTS = Counter(
@@ -35,7 +35,7 @@ BATCH_SIZE = Histogram(
     registry=_registry,
 )
 DATABASE_ERRORS = Counter(
-    "hits_database_errors", "Statements and connects that failed", ["database"], registry=_registry
+    "hits_database_errors", "Statements and connection attempts that failed", ["database"], registry=_registry
 )
 SPOOL_LENGTH = Gauge(
     "hits_spool_length",
@@ -43,7 +43,7 @@ SPOOL_LENGTH = Gauge(
     multiprocess_mode="mostrecent",
     registry=_registry,
 )
-# So that a rate is there to look at before the first error
+# So that there is a rate before the first error
 for _database in ("postgresql", "redis"):
     DATABASE_ERRORS.labels(_database)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 
-# Version n is the nth entry. None is ever edited, and each leaves the tables usable for the release before.
+# Version n is the nth entry. Never edit one; each must leave the tables usable for the previous release.
 MIGRATIONS = (
     """
     CREATE TABLE hits (
@@ -24,7 +24,7 @@ MIGRATIONS = (
         told boolean NOT NULL
     );
     """,
-    # The last batch of the life that an instance's row is in, and of its former lives
+    # The last batch of the life that an instance's row is in, and of its earlier lives
     """
     ALTER TABLE instances ADD COLUMN life text, ADD COLUMN batch bigint NOT NULL DEFAULT 0;
     CREATE TABLE lives (
@@ -39,9 +39,9 @@ LOCK = 0x68697473
 
 
 def migrate(db: psycopg.Connection[Any]) -> str:
-    """Bring the tables up to date and return what tells this database from one made anew, or restored from a dump.
+    """Bring the tables up to date, and return a name that a recreated or restored database would not have.
 
-    Every instance may do it, at once and again. `db` is in autocommit mode. Raise psycopg.Error.
+    All instances may do this, at the same time and repeatedly. `db` must be in autocommit mode. Raise psycopg.Error.
     """
     if _version(db) < len(MIGRATIONS):
         with db.transaction():
@@ -55,7 +55,7 @@ def migrate(db: psycopg.Connection[Any]) -> str:
             for number, statements in enumerate(MIGRATIONS[version:], version + 1):
                 db.execute(statements.encode())
                 db.execute("INSERT INTO schema_version (version) VALUES (%s)", [number])
-    # A dump holds the time, but not the database's number, nor that of the transaction which gave it its name
+    # A dump holds the time, but neither the database's number nor that of the transaction that gave it its name
     row = db.execute(
         "SELECT (extract(epoch FROM applied) * 1000000)::bigint, d.oid, d.xmin "
         "FROM schema_version, pg_database AS d WHERE version = 1 AND datname = current_database()"

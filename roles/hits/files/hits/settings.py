@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the environment tells this app, checked before anything else happens."""
+"""The app's settings from the environment, checked before anything else happens."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ REDIS_EXAMPLE = "redis://:password@address:6379/0"
 
 
 class SettingsError(Exception):
-    """A variable of the environment is missing or wrong. Its text is one line and holds no secret."""
+    """An environment variable is missing or wrong. The text is one line without secrets."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The checked environment; its repr leaves both URLs out, as they hold passwords."""
+    """The checked environment. Its repr leaves out both URLs, because they contain passwords."""
 
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
@@ -40,7 +40,7 @@ class Settings:
             redis_url=_redis_url(environ),
             instance=_instance(environ),
             port=_number(environ, "PORT", cls.port, 65535),
-            # One for each CPU that it may use
+            # One for each CPU that the app may use
             workers=_number(environ, "WORKERS", min(len(os.sched_getaffinity(0)), 64), 64),
             threads=_number(environ, "THREADS", cls.threads, 256),
         )

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where hits wait while PostgreSQL is away: a list in Redis, of batches that each have a name.
+"""Where hits wait while PostgreSQL is down: a list in Redis, of batches that each have a name.
 
 Redis may hold them only if it keeps them: with an append-only file, and without a policy that evicts them.
 """
@@ -16,10 +16,10 @@ import redis
 
 from hits import metrics
 
-# Batches that are moved in one transaction
+# Batches that one transaction moves
 CHUNK = 1000
 
-# KEYS: the list, the sum of its hits, the figures. ARGV: a batch, or nothing to find out if one would be taken; its
+# KEYS: the list, the sum of its hits, the figures. ARGV: a batch, or nothing to check that one would be accepted; its
 # hits
 PUSH = """
 if not string.find(redis.call('INFO', 'persistence'), 'aof_enabled:1', 1, true) then
@@ -51,7 +51,7 @@ return redis.call('LLEN', KEYS[1])
 
 
 class NotSpooledError(Exception):
-    """Redis would not keep a batch, and did not. Its text is a plain reason without secrets."""
+    """Redis refused to keep a batch. The text is a plain reason without secrets."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Batch:
 
 
 def is_full(error: redis.RedisError) -> bool:
-    """Whether Redis refused for want of memory; before version 7 it says so within another error of a script."""
+    """Whether Redis refused because its memory is full. Before version 7, it says so inside a script's error."""
     return isinstance(error, redis.OutOfMemoryError) or "OOM command not allowed" in str(error)
 
 
@@ -75,14 +75,14 @@ class Spool:
 
     def __init__(self, client: redis.Redis, database_url: str) -> None:
         self._client = client
-        # By the database's name and not its address, which may change while hits wait
+        # By the database's name, not its address, which may change while hits wait
         self.key = f"hits:spool:{urlsplit(database_url).path.strip('/')}"
         self._keys = [self.key, f"{self.key}:hits"]
         self._push = client.register_script(PUSH)
         self._remove = client.register_script(REMOVE)
 
     def push(self, batch: Batch | None, figures_key: str) -> int | None:
-        """Keep a batch, or find out whether that could be done now. Raise NotSpooledError if Redis refuses.
+        """Keep a batch, or without one check that Redis would. Raise NotSpooledError if Redis refuses.
 
         Return the total with all hits that wait, or None if Redis does not know it.
         """
@@ -102,16 +102,16 @@ class Spool:
         return None if total < 0 else int(total) + int(waiting)
 
     def length(self) -> int:
-        """Return how many batches wait."""
+        """Return how many batches are waiting."""
         return self._told(self._client.llen(self.key))
 
     def oldest(self) -> list[Batch]:
-        """Return the batches that have waited longest, oldest first; they stay."""
+        """Return the batches that have waited longest, oldest first, without removing them."""
         entries: Any = self._client.lrange(self.key, 0, CHUNK - 1)
         return [Batch(*json.loads(entry)) for entry in entries]
 
     def remove(self, batches: list[Batch]) -> int:
-        """Remove batches that are on record; one that is gone already is no error. Return how many others wait."""
+        """Remove batches that are on record, if they are still there. Return how many others are waiting."""
         return self._told(
             self._remove(self._keys, [value for batch in batches for value in (json.dumps(astuple(batch)), batch.hits)])
         )

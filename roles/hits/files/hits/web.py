@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The app's pages, and what it logs of them."""
+"""The app's pages, and its access log."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from hits.batcher import Figures, NotRecordedError
 
 # Seconds after which a browser may try again
 RETRY_AFTER = 2
-# The load balancer and the engine ask these all the time
+# The load balancer and the container engine request these all the time
 UNLOGGED_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
-# A client may send any word as its method, and each would be a metric of its own
+# A client may send any word as its method, and each would become a separate metric
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
 
 class Counter(Protocol):
-    """What the pages need of a batcher. Both methods raise NotRecordedError."""
+    """What the pages need from a batcher. Both methods raise NotRecordedError."""
 
     def hit(self) -> Figures:
         """Count one hit."""
@@ -56,20 +56,20 @@ def create_app(instance: str, counter: Counter) -> Flask:
 
     def head(mimetype: str) -> Response:
         response = Response(mimetype=mimetype)
-        # It would say 0, and that is not how long the page is
+        # It would say 0, which is not the page's length
         response.automatically_set_content_length = False
         return response
 
     @app.get("/")
     def page() -> ResponseReturnValue:
-        """Count a hit and show the figures, that hit included. A HEAD counts nothing."""
+        """Count a hit and show the figures, including that hit. A HEAD does not count."""
         if request.method == "HEAD":
             return head("text/html")
         return render_template("page.html", style=style, instance=instance, figures=counter.hit())
 
     @app.get("/api/hits")
     def api_hits() -> ResponseReturnValue:
-        """Count a hit as the page does and return the same as JSON."""
+        """Count a hit like the page, and return the same figures as JSON."""
         if request.method == "HEAD":
             return head("application/json")
         figures = counter.hit()
@@ -84,12 +84,12 @@ def create_app(instance: str, counter: Counter) -> Flask:
 
     @app.get("/healthz")
     def healthz() -> ResponseReturnValue:
-        """Say that this process lives. Touches neither PostgreSQL nor Redis."""
+        """Say that this process is alive. Asks neither PostgreSQL nor Redis."""
         return jsonify(status="ok", instance=instance)
 
     @app.get("/readyz")
     def readyz() -> ResponseReturnValue:
-        """Say whether this instance could record a hit. Counts nothing."""
+        """Say whether this instance could record a hit. Does not count."""
         try:
             counter.check()
         except NotRecordedError as error:
@@ -98,7 +98,7 @@ def create_app(instance: str, counter: Counter) -> Flask:
 
     @app.get("/metrics")
     def metrics_page() -> ResponseReturnValue:
-        """Tell Prometheus, which asks the instance itself: what comes through the proxy is not answered."""
+        """Return the metrics, to Prometheus at the instance's own address; through the proxy there is nothing here."""
         if "X-Forwarded-For" in request.headers:
             abort(404)
         return Response(metrics.exposition(), content_type=metrics.CONTENT_TYPE)
@@ -152,9 +152,9 @@ def create_app(instance: str, counter: Counter) -> Flask:
                 "status": response.status_code,
                 "ms": round(seconds * 1000, 1),
             }
-            # The hit is on record: an engine that ends, or a full disk, must not turn its page into an error
+            # The hit is on record: a container engine that stops, or a full disk, must not turn its page into an error
             with contextlib.suppress(OSError):
-                # One write, so that lines of several threads never mix
+                # One write, so that lines of different threads never mix
                 sys.stdout.write(json.dumps(entry) + "\n")
                 sys.stdout.flush()
         return response

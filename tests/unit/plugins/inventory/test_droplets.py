@@ -125,7 +125,9 @@ class TestHosts:
         api.droplets = [droplet(1), droplet(2, networks=networks(None, "10.114.0.2"))]
         assert "ansible_host" not in inventory.hostvars("app-2")
         assert len(inventory.warnings) == 1
-        assert inventory.warnings[0].startswith("No ansible_host, because there is no public_ipv4: app-2.")
+        assert inventory.warnings[0].startswith(
+            "These hosts get no ansible_host, because they have no public_ipv4: app-2."
+        )
 
     def test_no_such_warning_if_compose_sets_it(self, api: FakeApi, inventory: Inventory) -> None:
         api.droplets = [droplet(2, networks=networks(None, "10.114.0.2"))]
@@ -140,7 +142,7 @@ class TestHosts:
         ids = {host.name: host.vars["do_id"] for host in found.get_hosts()}
         assert ids == {"web": 3, "web-5": 9, "web-5-5": 5, "web-7": 7}
         assert inventory.warnings == [
-            "3 droplets are called web: web is the one with id 3, and there is web-5-5, web-7."
+            "3 droplets are called web: host web is the one with id 3; the others are web-5-5, web-7."
         ]
 
     def test_a_reserved_address_is_not_mistaken_for_the_own_one(self, api: FakeApi, inventory: Inventory) -> None:
@@ -177,12 +179,12 @@ class TestHosts:
         assert len(inventory.hosts()) == 100
         *of_one_name, more, unreachable = inventory.warnings
         assert len(of_one_name) == 10
-        assert more == "40 more names are those of several droplets."
+        assert more == "40 more names are shared by several droplets."
         assert "and 90 more. Set connect_with" in unreachable
 
     def test_what_is_no_droplet_is_an_error(self, api: FakeApi, inventory: Inventory) -> None:
         api.droplets = [droplet(1), droplet(2, networks=["203.0.113.1"])]
-        assert "what is said of droplet 2 is not what the API documents" in inventory.failure()
+        assert "droplet 2 is not as the API documents it" in inventory.failure()
 
     def test_a_droplet_of_the_api_before_it_has_anything(self, api: FakeApi, inventory: Inventory) -> None:
         # As it is just after it was ordered
@@ -369,7 +371,7 @@ class TestFilters:
             ({"tag": "x"}, "There is no active droplet with tag 'x': create some with playbooks/provision.yml"),
             (
                 {"tag": "x", "regions": ["a"], "statuses": []},
-                "There is no droplet with tag 'x' that regions let through",
+                "There is no droplet with tag 'x' that matches regions",
             ),
             ({"statuses": ["new", "off"]}, "There is no new or off droplet: create"),
         ],
@@ -383,7 +385,7 @@ class TestFilters:
     def test_none_because_of_capitals(self, api: FakeApi, inventory: Inventory) -> None:
         api.droplets = [droplet(1, tags=["ScaleOut"])]
         inventory.read(tag="scaleout")
-        assert "(a tag is written in the capitals of its first use)" in inventory.warnings[0]
+        assert "(a tag keeps the capitals of its first use)" in inventory.warnings[0]
 
     def test_a_tag_that_the_api_finds_in_other_capitals(self, api: FakeApi, inventory: Inventory) -> None:
         api.replies = [Reply(200, {"droplets": [droplet(1, tags=["ScaleOut"])], "meta": {"total": 1}})]
@@ -456,13 +458,13 @@ class TestOptions:
             ({"api_token": None}, "No DigitalOcean API token: set the environment variable DIGITALOCEAN_TOKEN"),
             ({"api_token": "{{ no_such }}"}, "The option api_token is a template that fails"),
             ({"api_url": "http://203.0.113.1/v2"}, "plain HTTP"),
-            ({"page_size": 201}, "page_size is 201, but the API takes 1 to 200"),
+            ({"page_size": 201}, "page_size is 201, but the API allows 1 to 200"),
             ({"page_size": 0}, "page_size is 0"),
-            ({"workers": 0}, "workers is 0, but it takes at least 1"),
-            ({"timeout": 0}, "timeout is 0, but it takes at least 1"),
-            ({"retries": -1}, "retries is -1, but it takes at least 0"),
+            ({"workers": 0}, "workers is 0, but it must be at least 1"),
+            ({"timeout": 0}, "timeout is 0, but it must be at least 1"),
+            ({"retries": -1}, "retries is -1, but it must be at least 0"),
             ({"timeout": "soon"}, "timeout"),
-            ({"region": "fra1"}, "There is no option region; regions may be meant."),
+            ({"region": "fra1"}, "There is no option region; did you mean regions?"),
             ({"colour": "red"}, "There is no option colour."),
             ({"statuses": ["on"]}, "statuses"),
             ({"connect_with": "first"}, "connect_with"),
@@ -494,7 +496,7 @@ class TestOptions:
     @pytest.mark.parametrize("token", [["dop_v1_list77"], {"token": "dop_v1_list77"}])
     def test_a_token_of_the_wrong_type_is_not_shown(self, inventory: Inventory, token: t.Any) -> None:
         failure = inventory.failure(api_token=token)
-        assert "api_token is a list or a dictionary, but it takes text" in failure
+        assert "api_token is a list or a dictionary, but it must be text" in failure
         assert "list77" not in failure
 
     @pytest.mark.parametrize(
@@ -700,7 +702,7 @@ class TestCommand:
         ("reply", "said"),
         [
             (error(401), "the token was refused"),
-            (error(404), "not there; check api_url"),
+            (error(404), "not found; check api_url"),
             (Reply(200, '{"droplets": ['), "the answer is not JSON"),
             (Reply(delay=3), "within 1 s; check that it is reachable, or raise timeout"),
         ],

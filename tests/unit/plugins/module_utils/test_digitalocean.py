@@ -272,9 +272,9 @@ class TestErrors:
         [
             (error(401, "Unable to authenticate you."), r"401 \(Unable to authenticate you\.\): the token was refused"),
             (error(403), "may not do this.*scope"),
-            (error(404), "not there; check api_url"),
+            (error(404), "not found; check api_url"),
             (Reply(200, "<html>welcome</html>"), "not JSON"),
-            (Reply(200, "[1]"), "no object"),
+            (Reply(200, "[1]"), "not an object"),
             (Reply(200, {"images": []}), "no list of droplets"),
             (Reply(200, {"droplets": {"id": 1}}), "no list of droplets"),
             (Reply(200, {"droplets": [1]}), "no list of droplets"),
@@ -319,7 +319,7 @@ class TestErrors:
             raise socket.gaierror(-2, "Name or service not known")
 
         monkeypatch.setattr(socket, "getaddrinfo", unknown)
-        with pytest.raises(ApiError, match=r"host name in api\.invalid is unknown"):
+        with pytest.raises(ApiError, match=r"host name in api\.invalid can't be resolved"):
             make_client("https://api.invalid/v2", clock).get("/droplets")
 
     def test_a_server_that_hangs_up(self, clock: Clock) -> None:
@@ -330,7 +330,7 @@ class TestErrors:
 
     def test_no_trust_in_the_certificate(self, clock: Clock) -> None:
         no_tls = SshListener(b"SSH-2.0-x\r\n" * 9)
-        with pytest.raises(ApiError, match=r"no trust in the certificate|no answer from"):
+        with pytest.raises(ApiError, match=r"is not trusted|no answer from"):
             make_client(f"https://127.0.0.1:{no_tls.port}", clock, retries=0).get("/droplets")
         no_tls.close()
 
@@ -368,7 +368,7 @@ class TestTransport:
         return file
 
     def test_a_certificate_must_be_trusted(self, tls: Path, api: FakeApi, clock: Clock) -> None:
-        with pytest.raises(ApiError, match=r"no trust in the certificate of 127\.0\.0\.1"):
+        with pytest.raises(ApiError, match=r"the certificate of 127\.0\.0\.1"):
             make_client(api.url, clock, retries=0).get("/droplets")
         assert api.requests == []
 
@@ -534,11 +534,11 @@ class TestFacts:
         ],
     )
     def test_what_is_no_droplet_is_an_error(self, changes: dict[str, t.Any]) -> None:
-        with pytest.raises(ApiError, match=r"what is said of droplet .* is not what the API documents"):
+        with pytest.raises(ApiError, match=r"droplet .* is not as the API documents it"):
             droplet_facts(droplet(1, **changes))
 
     def test_public_addresses_of_what_is_no_droplet(self) -> None:
-        with pytest.raises(ApiError, match="what is said of droplet 1 is not what the API documents"):
+        with pytest.raises(ApiError, match="droplet 1 is not as the API documents it"):
             public_ipv4s(droplet(1, networks=["203.0.113.1"]))
 
     @pytest.mark.parametrize("status", ["new", "active", "off", "archive"])

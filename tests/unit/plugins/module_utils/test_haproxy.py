@@ -44,11 +44,11 @@ class TestAddress:
     @pytest.mark.parametrize("address", ["admin.sock", "", ":1", "host:", "host:0", "host:65536", "host:x"])
     def test_neither_a_path_nor_host_and_port(self, address: str) -> None:
         assert refused(address) == (
-            f"socket is {address!r}, but it takes the path of a UNIX socket (/...) or host:port."
+            f"socket is {address!r}, but it must be the path of a UNIX socket (/...) or host:port."
         )
 
     def test_a_host_without_address(self) -> None:
-        assert "its host is not found" in refused("no.such.host.invalid:9999")
+        assert "its host can't be found" in refused("no.such.host.invalid:9999")
 
     def test_a_path_that_is_too_long(self) -> None:
         assert "path too long" in refused(f"/{'x' * 200}")
@@ -58,19 +58,19 @@ class TestAddress:
 
     def test_a_file_of_another_kind(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
-        assert refused(str(tmp_path / "file")) == f"{tmp_path}/file is no socket, but a file of another kind."
+        assert refused(str(tmp_path / "file")) == f"{tmp_path}/file is a file, but not a socket."
 
     def test_a_socket_that_nobody_listens_at(self, fake_socket: FakeSocket) -> None:
         fake_socket.close()
         assert refused(fake_socket.path) == (
-            f"HAProxy does not answer at the socket {fake_socket.path}: Connection refused. Does it run?"
+            f"HAProxy does not answer at the socket {fake_socket.path}: Connection refused. Is it running?"
         )
 
     def test_a_port_that_nobody_listens_at(self) -> None:
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             port = unused.getsockname()[1]
-            assert f"not reached at 127.0.0.1:{port}: Connection refused" in refused(f"127.0.0.1:{port}")
+            assert f"can't be reached at 127.0.0.1:{port}: Connection refused" in refused(f"127.0.0.1:{port}")
 
     def test_a_socket_of_somebody_else(self, monkeypatch: pytest.MonkeyPatch, fake_socket: FakeSocket) -> None:
         def connect(_self: socket.socket, _where: t.Any) -> None:
@@ -78,7 +78,7 @@ class TestAddress:
 
         # Root, who may run the tests, may open every socket
         monkeypatch.setattr(socket.socket, "connect", connect)
-        assert "may not be opened by this user: Permission denied. Use 'become: true'" in refused(fake_socket.path)
+        assert ": Permission denied. Set 'become: true'" in refused(fake_socket.path)
 
 
 class TestAnswer:
@@ -95,7 +95,7 @@ class TestAnswer:
         monkeypatch.setattr(_haproxy, "ANSWER_SECONDS", 0.1)
         over = threading.Event()
         fake_socket.answers = {"show": lambda _connection: t.cast("None", over.wait(10))}
-        assert "gave no whole answer to 'show info typed' within 0.1 s" in refused(fake_socket.path)
+        assert "gave no complete answer to 'show info typed' within 0.1 s" in refused(fake_socket.path)
         assert len(fake_socket.asked) == 1
         over.set()
 
@@ -107,7 +107,7 @@ class TestAnswer:
                 connection.sendall(INFO)
 
         fake_socket.answers = {"show": endless}
-        assert "gave no whole answer" in refused(fake_socket.path)
+        assert "gave no complete answer" in refused(fake_socket.path)
 
     @pytest.mark.parametrize(
         "said", [b"SSH-2.0-OpenSSH_9.2\r\n", b"\x00\xff\xfe" * 99, b"\n", b"Version: 3.0\nPid: 7\n"]
@@ -115,14 +115,14 @@ class TestAnswer:
     def test_of_something_else(self, fake_socket: FakeSocket, said: bytes) -> None:
         fake_socket.answers = {"show": said}
         text = refused(fake_socket.path)
-        assert text.startswith(f"What {fake_socket.path} answers is not HAProxy's runtime API: ")
+        assert text.startswith(f"{fake_socket.path} does not speak HAProxy's runtime API: ")
         assert len(text) < 500
 
     def test_of_something_else_to_every_question(self, fake_socket: FakeSocket) -> None:
         fake_socket.answers = {"show": b"1.2.3\nfoo bar\n"}
         client = Client(fake_socket.path)
         for ask in (client.info, client.backends, client.servers):
-            with pytest.raises(HaproxyError, match=r"is not HAProxy's runtime API: '1\.2\.3'"):
+            with pytest.raises(HaproxyError, match=r"does not speak HAProxy's runtime API: '1\.2\.3'"):
                 ask()
 
     def test_a_short_line_of_states(self, fake_socket: FakeSocket) -> None:
@@ -131,13 +131,13 @@ class TestAnswer:
             "show servers state": b"1\n# be_name srv_name srv_admin_state\napp app-1\n",
             "show stat": b"",
         }
-        with pytest.raises(HaproxyError, match="not HAProxy's runtime API: 'app app-1'"):
+        with pytest.raises(HaproxyError, match="does not speak HAProxy's runtime API: 'app app-1'"):
             Client(fake_socket.path).servers()
 
     def test_a_level_that_is_too_low(self, fake_socket: FakeSocket) -> None:
         fake_socket.answers = {"set": b"Permission denied\n\n"}
         with pytest.raises(
-            HaproxyError, match=r"Permission denied\. The socket .* must say 'stats socket ... level admin'"
+            HaproxyError, match=r"Permission denied\. The level of socket .* must say 'stats socket ... level admin'"
         ):
             Client(fake_socket.path).set_state("app/app-1", "drain")
 

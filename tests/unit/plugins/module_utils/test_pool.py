@@ -86,7 +86,7 @@ def test_only_members_are_ever_removed(name: str, tags: list[str], member: bool)
 def test_who_has_the_tag_but_another_name_is_reported() -> None:
     result = plan(app(1), [droplet(1), droplet(2, "snowflake")])
     assert not result.changed
-    assert "snowflake has the tag pool:app" in result.warnings[0]
+    assert "but no name like app-1, so they are left alone: snowflake." in result.warnings[0]
 
 
 @pytest.mark.parametrize(("limit", "allowed"), [(None, True), (3, True), (2, True), (1, False), (0, False)])
@@ -143,7 +143,7 @@ def test_drift(field: str, wanted: str | None, actual: t.Any, differs: bool) -> 
     assert [one["name"] for one in result.remove] == ["app-2"]
     if differs:
         assert result.drift == [{"name": "app-1", "id": 101, "option": field, "wanted": wanted, "actual": str(actual)}]
-        text = f"The {field} of pool app is now {wanted}, but is another on app-1 ({actual})"
+        text = f"The {field} of pool app is {wanted}, but these droplets have another: app-1 ({actual})"
         assert drift_texts(desired, result.drift) == [text]
     else:
         assert result.drift == drift_texts(desired, result.drift) == []

@@ -161,7 +161,7 @@ class TestCreate:
         assert result["created"] == [f"app-{n}" for n in range(1, 11)]
         assert names(result["droplets"]) == result["created"]
         assert "Not created: app-11, app-12. Created, and kept: app-1, app-2, " in result["msg"]
-        assert "ask DigitalOcean for a higher limit; run it again then" in result["msg"]
+        assert "ask DigitalOcean for a higher limit. Then run this again" in result["msg"]
 
     def test_an_answer_without_tags(self, api: FakeApi, pool: Pool) -> None:
         api.replies_to["POST /droplets"] = [Reply(202, {"droplets": [droplet(1, status="new", tags=None)]})]
@@ -170,7 +170,7 @@ class TestCreate:
 
     def test_an_answer_without_a_droplet(self, api: FakeApi, pool: Pool) -> None:
         api.replies_to["POST /droplets"] = [Reply(202, {"droplets": [member(1)]})]
-        result = pool.fails("made none for app-2", count=2)
+        result = pool.fails("did not create app-2", count=2)
         assert result["created"] == ["app-1"]
 
     def test_a_batch_that_is_made_in_part(self, api: FakeApi, pool: Pool) -> None:
@@ -228,12 +228,12 @@ class TestCreate:
     @pytest.mark.parametrize("reply", [error(504), Reply(202, "<html>")], ids=["504", "no JSON"])
     def test_an_unclear_create_is_not_repeated(self, api: FakeApi, pool: Pool, reply: Reply) -> None:
         api.replies_to["POST /droplets"] = [reply]
-        pool.fails("not known whether this made droplets", count=1, retries=3)
+        pool.fails("Droplets may have been created all the same", count=1, retries=3)
         assert len(api.calls("POST", "/droplets")) == 1
 
     @pytest.mark.parametrize(("option", "value"), [("size", None), ("region", None), ("size", "")])
     def test_what_it_needs(self, api: FakeApi, pool: Pool, option: str, value: t.Any) -> None:
-        pool.fails(f"Pool app needs new droplets, and for these the option {option}.", count=1, **{option: value})
+        pool.fails(f"Pool app needs new droplets: set {option}.", count=1, **{option: value})
         assert api.changes() == []
 
     def test_size_and_region_are_not_needed_if_nothing_is_created(self, api: FakeApi, pool: Pool) -> None:
@@ -308,7 +308,7 @@ class TestRemove:
     def test_one_that_went_by_itself(self, api: FakeApi, pool: Pool) -> None:
         api.droplets = [member(1), member(2)]
         api.replies_to["DELETE /droplets/2"] = [error(404)]
-        pool.fails("Not gone within wait_timeout, though the API took the request: app-2", count=1, wait_timeout=0)
+        pool.fails("still lists app-2 after wait_timeout", count=1, wait_timeout=0)
 
     def test_a_failure_halfway_says_what_is_gone(self, api: FakeApi, pool: Pool) -> None:
         api.droplets = [member(n) for n in (1, 2, 3)]
@@ -356,14 +356,18 @@ class TestDrift:
             {"name": "app-1", "id": 1, "option": "size", "wanted": "s-9", "actual": "s-1vcpu-1gb"},
             {"name": "app-1", "id": 1, "option": "image", "wanted": "ubuntu-24-04-x64", "actual": "debian-13-x64"},
         ]
-        assert "The size of pool app is now s-9, but is another on app-1 (s-1vcpu-1gb): it holds" in pool.warnings[0]
-        assert "The image of pool app is now ubuntu-24-04-x64" in pool.warnings[1]
+        assert (
+            "The size of pool app is s-9, but these droplets have another: app-1 (s-1vcpu-1gb). The option"
+            in pool.warnings[0]
+        )
+        assert "The image of pool app is ubuntu-24-04-x64" in pool.warnings[1]
 
     @pytest.mark.parametrize("check", [False, True])
     def test_is_a_failure_if_told(self, api: FakeApi, pool: Pool, check: bool) -> None:
         api.droplets = [member(1), member(2)]
         text = (
-            "but is another on app-1 (s-1vcpu-1gb), app-2 (s-1vcpu-1gb). Nothing was changed, because on_drift is fail."
+            "but these droplets have another: app-1 (s-1vcpu-1gb), app-2 (s-1vcpu-1gb). "
+            "Nothing was changed, because on_drift is fail."
         )
         result = pool.fails(text, count=3, tags=["new"], size="s-9", on_drift="fail", check=check)
         assert [one["name"] for one in result["drift"]] == ["app-1", "app-2"]
@@ -516,16 +520,16 @@ class TestWait:
 
     def test_one_that_never_shows(self, api: FakeApi, pool: Pool) -> None:
         api.replies_to["POST /droplets"] = [Reply(202, {"droplets": [droplet(7, "app-1", status="new", networks={})]})]
-        result = pool.fails("app-1 (id 7) is not there any more: somebody removed it, or its creation failed.", count=1)
+        result = pool.fails("app-1 (id 7) no longer exists: somebody removed it, or its creation failed.", count=1)
         assert result["created"] == ["app-1"]
-        assert "does not list app-1 yet. Wait a minute before this runs again" in pool.warnings[0]
+        assert "does not list app-1 yet. Wait a minute before you run this again" in pool.warnings[0]
 
     def test_one_that_goes_meanwhile(self, api: FakeApi, pool: Pool) -> None:
         api.droplets = [member(1), member(2, status="new", networks={})]
         api.polls_until_active = 99
         lists = iter(range(99))
         api.before_page = lambda page: api.droplets.__delitem__(1) if next(lists) == 3 else None
-        pool.fails("app-2 (id 2) is not there any more", count=2)
+        pool.fails("app-2 (id 2) no longer exists", count=2)
 
     def test_not_ready_before_the_list_shows_it(self, api: FakeApi, pool: Pool) -> None:
         """An inventory that is read next would lack it, and another run would make it again."""
@@ -598,7 +602,7 @@ class TestCreationThatFails:
         api.actions[2] = [{"id": 78, "type": "reboot", "status": "errored"}]
         api.actions[2] += [{"id": 77, "type": "create", "status": "errored"}]
         result = pool.fails("app-2 (id 2) was not created: the API says action 77 (create) errored.", count=2)
-        assert "Delete it and run this again, which makes a new one. Kept: app-1." in result["msg"]
+        assert "Delete it and run this again to create a new one. Kept: app-1." in result["msg"]
         assert names(result["droplets"]) == ["app-1", "app-2"]
         assert api.changes() == []
 

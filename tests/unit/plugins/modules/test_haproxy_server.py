@@ -161,7 +161,7 @@ class TestWeight:
     @pytest.mark.parametrize("weight", ["257", "-1", "50 %", "half", "", "1.5", "1;show info"])
     def test_that_is_none(self, haproxy: RealHaproxy, module: Module, weight: str) -> None:
         module.fails(
-            f"weight is {weight!r}, but it takes 0 to 256, or a percentage such as 50%.", "app-1", weight=weight
+            f"weight is {weight!r}, but it must be 0 to 256, or a percentage such as 50%.", "app-1", weight=weight
         )
 
     def test_ready_without_weight_is_up_but_says_so(self, module: Module) -> None:
@@ -174,7 +174,7 @@ class TestWeight:
         result = module.fails(
             "static LB algorithm", "off", "unchecked", backend="plain", weight="50%", state="drain", wait=False
         )
-        assert "Nothing stays changed." in result["msg"]
+        assert "No change was kept." in result["msg"]
         assert not result["changed"]
         assert "0 (initial" not in haproxy.ask("get weight plain/off")
         assert settings(module.ok("off", "unchecked", backend="plain", weight="100%", check=True)) == [
@@ -279,7 +279,7 @@ class TestWaitReady:
         module.ok("app-1", state="maint")
         start = time.monotonic()
         result = module.fails("waiting would not help", "follower", state="ready", weight=1)
-        assert "follower is MAINT (via app/app-1): it tracks app/app-1, which has to be ready itself" in result["msg"]
+        assert "follower is MAINT (via app/app-1): it tracks app/app-1, which must be ready first" in result["msg"]
         assert time.monotonic() - start < 5
         both = module.ok("follower", "app-1", state="ready")
         assert [server["status"] for server in both["servers"]] == ["UP", "UP"]
@@ -341,7 +341,7 @@ class TestWaitSessions:
 
     @pytest.mark.parametrize("options", [{"state": "ready"}, {"weight": "1"}, {"state": "drain", "wait": False}])
     def test_cut_goes_with_a_wait_for_sessions(self, module: Module, options: dict[str, t.Any]) -> None:
-        module.fails("shutdown_sessions goes with wait", "app-1", shutdown_sessions=True, **options)
+        module.fails("shutdown_sessions needs wait", "app-1", shutdown_sessions=True, **options)
 
 
 class TestReloadInTheMiddle:
@@ -354,7 +354,7 @@ class TestReloadInTheMiddle:
             result = module.ok("app-1", state="drain")
         assert result["servers"][0]["status"] == "DRAIN"
         [warning] = module.warnings
-        assert "HAProxy was reloaded while sessions of backend app were waited for" in warning
+        assert "HAProxy was reloaded while this task waited for sessions of backend app" in warning
 
     def test_that_loses_it(self, haproxy: RealHaproxy, module: Module) -> None:
         haproxy.hold("app-1")
@@ -394,7 +394,7 @@ class TestReloadInTheMiddle:
     def test_a_death_is_said(self, haproxy: RealHaproxy, module: Module) -> None:
         haproxy.hold("app-1")
         with Meanwhile("app-1 drained", lambda: haproxy.statuses()[0] == "DRAIN", haproxy.processes[0].kill):
-            result = module.fails("Connection refused. Does it run?", "app-1", state="drain", wait_timeout=2)
+            result = module.fails("Connection refused. Is it running?", "app-1", state="drain", wait_timeout=2)
         assert settings(result) == [("app-1", "drain", 100)]
 
 
@@ -423,14 +423,14 @@ class TestUnknown:
 
 class TestArguments:
     def test_no_servers(self, module: Module) -> None:
-        module.fails("servers is empty: name at least one.", state="drain")
+        module.fails("servers is empty: name at least one server.", state="drain")
 
     def test_negative_timeout(self, module: Module) -> None:
-        module.fails("wait_timeout is -1, but it takes 0 or more seconds.", "app-1", state="drain", wait_timeout=-1)
+        module.fails("wait_timeout is -1, but it must be 0 or more.", "app-1", state="drain", wait_timeout=-1)
 
     @pytest.mark.parametrize("port", [0, 65536, -1])
     def test_a_port_that_is_none(self, module: Module, port: int) -> None:
-        module.fails(f"port is {port}, but it takes 1 to 65535.", "app-1", port=port)
+        module.fails(f"port is {port}, but it must be 1 to 65535.", "app-1", port=port)
 
     def test_neither_state_nor_weight(self, module: Module) -> None:
         assert "one of the following is required: state, weight, port" in module.run("app-1")["msg"]
@@ -471,7 +471,7 @@ class TestHalfway:
 
     def test_the_first_is_taken_back(self, fake_socket: FakeSocket, module_on_fake: Module) -> None:
         self.answers(fake_socket, STATES.format(one=8, two=0).encode())
-        result = module_on_fake.fails("Not today. Nothing stays changed.", "one", "two", state="drain")
+        result = module_on_fake.fails("Not today. No change was kept.", "one", "two", state="drain")
         assert not result["changed"]
         assert [one for one in fake_socket.asked if one.startswith("set")] == [
             "set server app/one state drain",
@@ -483,7 +483,7 @@ class TestHalfway:
         self, fake_socket: FakeSocket, module_on_fake: Module, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.answers(fake_socket, b"garbage\n")
-        result = module_on_fake.fails("It is not known whether one, two stays changed", "one", "two", state="drain")
+        result = module_on_fake.fails("These servers may have kept a change: one, two.", "one", "two", state="drain")
         assert result["changed"]
 
 
