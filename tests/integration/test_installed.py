@@ -14,8 +14,10 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import threading
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -196,3 +198,26 @@ def test_clone_does_the_same(project: Project, tmp_path: Path) -> None:
 
     assert changed(clone.playbook("site")) == {"0"}
     assert "Nothing differs from the inventory." in clone.playbook("status")
+
+
+def test_only_server_is_replaced_beside_itself(project: Project) -> None:
+    url = f"http://{address(project)}/api/hits"
+    statuses = []
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            with urllib.request.urlopen(url, timeout=10) as response:
+                statuses.append(response.status)
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask)
+        try:
+            said = project.playbook("site", "-e", "app_stop_timeout=9")
+        finally:
+            done.set()
+        # Raises what a request that failed raised
+        asked.result()
+
+    assert changed(said) != {"0"}
+    assert len(statuses) > 100
