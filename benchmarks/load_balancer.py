@@ -5,8 +5,9 @@
 The others are the file of the simplest popular role (geerlingguy.haproxy with its defaults), nginx's usual proxy file,
 and the servers asked directly. All run, one kept busy at a time and in turn, in a Debian of their own (a folder under
 .build, made once by mmdebstrap) on a loopback interface of their own: this machine gets no package, no service and no
-open port, and its own port 80 does not matter. Access logs are on everywhere: the role's own program keeps the role's,
-rsyslog the other HAProxy's. Figures depend on the machine and on what else it does, ratios do so less.
+open port, and its own port 80 does not matter. Access logs are on everywhere: rsyslog writes those of both HAProxys,
+nginx its own. The role's file without its log shows what logging costs. Figures depend on the machine and on what else
+it does, ratios do so less.
 
     make bench-haproxy
     make bench-haproxy ARGS='--image debian-13 --rounds 9'
@@ -31,7 +32,7 @@ import sys
 import time
 import typing as t
 from dataclasses import dataclass, field
-from fcntl import F_SETPIPE_SZ, fcntl, ioctl
+from fcntl import ioctl
 from pathlib import Path
 
 from support.waiting import NotInTime, wait_until
@@ -114,7 +115,7 @@ def render(root: Path) -> None:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
     variables = {
         "folder": str(folder),
-        "__haproxy_state": {"stdout_lines": [f"memory {memory}", f"files {SERVICE_FILES}"]},
+        "__haproxy_maxconn": {"stdout": str(min(memory * 10, SERVICE_FILES * 9 // 20))},
         "files": [
             {"name": "default", "servers": servers(2), "http_response": [], "bind": "*:80"},
             *(
@@ -142,8 +143,7 @@ def render(root: Path) -> None:
         *((folder / f"haproxy-{name}.cfg", etc / "haproxy" / f"{name}.cfg") for name in ("default", *RELOAD_SERVERS)),
         (role / "files/503.html", etc / "haproxy/pages/503.html"),
         (role / "files/wait-for-server.lua", etc / "haproxy/wait-for-server.lua"),
-        (role / "files/haproxy-unit", root / "usr/local/sbin/haproxy-unit"),
-        (role / "files/haproxy-log", root / "usr/local/sbin/haproxy-log"),
+        (role / "files/haproxy_unit.py", root / "usr/local/sbin/haproxy-unit"),
         (HERE / "rsyslog.conf", etc / "rsyslog.conf"),
         (HERE / "peer.cfg", etc / "haproxy/peer.cfg"),
         (HERE / "nginx.conf", etc / "nginx/nginx.conf"),
@@ -151,6 +151,11 @@ def render(root: Path) -> None:
         (HERE.parent / "report.lua", root / "report.lua"),
     ):
         shutil.copyfile(source, target)
+    text = (folder / "haproxy-default.cfg").read_text()
+    for old, new in (("*:80", "*:84"), ("/run/haproxy/admin.sock", "/run/haproxy/silent.sock")):
+        text = text.replace(old, new)
+    text = "".join(line for line in text.splitlines(keepends=True) if line.split()[:1] not in (["log"], ["log-format"]))
+    (etc / "haproxy/silent.cfg").write_text(text)
     for line in (folder / "sysctl.conf").read_text().splitlines():
         key, is_setting, value = line.partition(" = ")
         if is_setting:
@@ -180,11 +185,10 @@ def enter(root: Path) -> None:
 # --- The programs in it ---
 
 
-def start(root: Path, *command: str, stdin: int = subprocess.DEVNULL, stdout: int | None = None) -> int:
+def start(root: Path, *command: str) -> int:
     """Start a program that stays, and return its process id."""
     said = (root / "var/log" / f"{Path(command[0]).name}-output.log").open("a")
-    chroot = ["chroot", str(root), *command]
-    return subprocess.Popen(chroot, stdin=stdin, stdout=said if stdout is None else stdout, stderr=said).pid
+    return subprocess.Popen(["chroot", str(root), *command], stdin=subprocess.DEVNULL, stdout=said, stderr=said).pid
 
 
 def answer(port: int, header: str = "") -> str | None:
@@ -204,19 +208,11 @@ def answer(port: int, header: str = "") -> str | None:
     return fields.get(header.lower(), "")
 
 
-def haproxy(root: Path, name: str, stdout: int | None = None) -> int:
+def haproxy(root: Path, name: str) -> int:
     """Start HAProxy as its unit does. The role's own process has the master's socket at the unit's place."""
     files = ["-f", f"/etc/haproxy/{name}.cfg", "-p", f"/run/{name}.pid"]
-    master = "/run/haproxy-master.sock" if name != "peer" else "/run/peer.sock"
-    return start(root, "/usr/sbin/haproxy", "-W", *files, "-S", master, stdout=stdout)
-
-
-def role_haproxy(root: Path) -> list[int]:
-    """Start the role's HAProxy and what keeps its log, with a pipe between them as its units have it."""
-    pipe, log = os.pipe()
-    fcntl(log, F_SETPIPE_SZ, 2**20)
-    keeper = start(root, "/usr/bin/python3", "/usr/local/sbin/haproxy-log", stdin=pipe)
-    return [haproxy(root, "default", log), keeper]
+    master = f"/run/{name}.sock" if name in ("peer", "silent") else "/run/haproxy-master.sock"
+    return start(root, "/usr/sbin/haproxy", "-W", *files, "-S", master)
 
 
 def start_all(root: Path) -> list[Party]:
@@ -228,7 +224,8 @@ def start_all(root: Path) -> list[Party]:
     backend = start(root, "/usr/sbin/nginx", "-c", "/etc/nginx/backend.conf", "-g", "daemon off;")
     proxy = start(root, "/usr/sbin/nginx", "-g", "daemon off;")
     parties = [
-        Party(OWN, 80, logs / "haproxy.log", role_haproxy(root)),
+        Party(OWN, 80, logs / "haproxy.log", [haproxy(root, "default"), rsyslog]),
+        Party("role haproxy without its log", 84, None, [haproxy(root, "silent")]),
         Party(PEER, 81, logs / "haproxy.log", [haproxy(root, "peer"), rsyslog]),
         Party("nginx, usual proxy file", 82, logs / "nginx/access.log", [proxy]),
         Party("server asked directly", 8001, None, [backend]),

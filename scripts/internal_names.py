@@ -6,13 +6,13 @@ Internal names: the distinct names that begin with `__` in tasks, handlers, defa
 in playbooks/, and how many of them more than one file uses.
 
 Files of one release: those that a reader opens who follows playbooks/deploy.yml to its end. They are the playbooks,
-task files and handlers, each role's defaults/main.yml and vars/main.yml, the templates and the programs in files/ that
-those name, and the collection's own plugins, by their names.
+task files and handlers, each role's vars/main.yml, the defaults that join the tiers, the templates and the programs in
+files/ that those name, and the collection's own action and filter plugins, by their names.
 
 - A role whose name is a template is role hits, which builds the sample's image.
-- `tasks_from: preflight` leads nowhere: it checks the settings of every role, of which a release changes none. The
-  preflight.yml that a role's tasks/main.yml imports is counted.
-- meta/, which repeats the defaults, and the module_utils behind a plugin are not counted.
+- What only checks settings ends at playbooks/preflight.yml: a release changes none of them.
+- Not counted, because a reader looks them up as they would Ansible's own: the collection's modules, and the documented
+  defaults of its roles; nor the module_utils behind a plugin.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ SHARED_NAMES = 45
 FILES = 20
 PARTS = ("tasks", "handlers", "defaults", "vars", "templates")
 NAME = re.compile(r"(?<!\w)__[a-z]\w*(?<!__)\b")
-PLUGINS = ("action", "modules", "filter", "lookup", "test")
+PLUGINS = ("action", "filter", "lookup", "test")
+# What only checks settings
+CHECKS = re.compile(r"(tasks/preflight\.yml|tasks/check_settings\.yml|_problems\.py)$")
 PLUGIN = re.compile(rf"\b{re.escape(COLLECTION)}\.(\w+)")
 # A path in a text, such as a template's, or of tasks that a role gets by a variable
 TEMPLATE = re.compile(r"[\w./-]+\.j2\b")
@@ -84,7 +86,7 @@ class Release:
 
     def _open(self, file: Path) -> None:
         file = file.resolve()
-        if file in self.files:
+        if file in self.files or CHECKS.search(str(file)):
             return
         if not file.is_file():
             raise FileNotFoundError(f"{file.relative_to(self.root.resolve())} is named, but is not there")
@@ -123,7 +125,9 @@ class Release:
         tasks = re.sub(r"\{\{.*?\}\}", "*", tasks_from.removesuffix(".yml"))
         if tasks != "main" and "*" not in tasks:
             self._open(folder / "tasks" / f"{tasks}.yml")
-        for part in ("defaults/main", "vars/main", f"tasks/{tasks}", "handlers/main"):
+        # Those of a role of the playbooks are what joins the tiers
+        defaults = ["defaults/main"] if folder.parent.parent.name == "playbooks" else []
+        for part in (*defaults, "vars/main", f"tasks/{tasks}", "handlers/main"):
             for file in sorted(folder.glob(f"{part}.yml")):
                 self._open(file)
 

@@ -1,8 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run every check of the project, all of them even when one fails, and sum them up.
+"""Run every check of the project, all of them even if one fails, and sum them up.
 
-Each leaves some of two cores idle, so two of them run at a time; those that need droplets in a lab of their own each.
+Two checks run at a time, because none keeps two cores busy. Each of the two has its own lab for droplets. On two cores
+`make quick` may take 2 minutes and `make test` 45; a run that takes longer says so.
 
 The last line reads `N passed, N failed`: the tests that pytest and molecule's verifier counted, and one for each other
 check.
@@ -34,6 +35,9 @@ HAPROXY = ("molecule", "test", "-s", "haproxy")
 APP = ("molecule", "test", "-s", "app")
 DATA = ("molecule", "test", "-s", "data")
 OPERATIONS = ("molecule", "test", "-s", "operations")
+# On two cores
+QUICK_MINUTES = 2
+TEST_MINUTES = 45
 # No droplet stands, with its service on it, in less
 DROPLETS_SECONDS = 20
 # Labs (lab/README.md) in which checks run at the same time
@@ -44,10 +48,10 @@ EMPTY_INVENTORY = ("ANSIBLE_INVENTORY=/dev/null", "ANSIBLE_INVENTORY_ENABLED=ini
 
 @dataclass(frozen=True)
 class Check:
-    """A command, and what it is called.
+    """A command and its name.
 
-    `droplets`: it needs a lab; `alone`: it would disturb another check, or be disturbed; `quick`: it takes a minute or
-    so, with these options if there are any.
+    `droplets`: it needs a lab. `alone`: it would disturb another check, or be disturbed. `quick`: it is part of
+    `make quick`, with `quick_options`.
     """
 
     name: str
@@ -60,7 +64,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Result:
-    """How many tests passed and failed, and how long it took; `note`: what has to be told of it besides."""
+    """How many tests passed and failed, and how long it took; `note` is shown at the end."""
 
     passed: int
     failed: int
@@ -69,7 +73,7 @@ class Result:
 
 
 CHECKS = (
-    # The longest of those without droplets; the others fit beside it
+    # The longest one without droplets; the others fit beside it
     Check(
         "unit tests",
         # A test that lacks its program fails here, rather than being skipped
@@ -87,7 +91,7 @@ CHECKS = (
     Check("tested options", ("python", "scripts/untested_options.py")),
     Check("internal names", ("python", "scripts/internal_names.py")),
     Check("sanity", ("scripts/sanity",), alone=True, quick=False),
-    # The first one builds the app's image, which the later ones find; what is left together at the end is short
+    # The first one builds the app's image, which later ones find. The short ones are at the end, where one lab is idle
     Check("molecule, Debian 13", ("molecule", "test"), droplets=True),
     Check("plugins on droplets", ("scripts/integration",), droplets=True),
     Check("molecule, Debian 12", (*DEBIAN_12, "molecule", "test"), droplets=True),
@@ -114,9 +118,9 @@ def count(output: str) -> tuple[int, int]:
 
 
 def failures(output: str, width: int = 400) -> list[str]:
-    """What pytest says of each failed test at its end, a line of at most so many characters each.
+    """What pytest says at its end about each failed test, a line of at most `width` characters each.
 
-    Of what an Ansible run said, the last task that failed is what matters. Of a check without pytest, its last lines.
+    Of the output of an Ansible run, the line of the last task that failed. Of a check without pytest, the last lines.
     """
     plain = FRAME.sub("", output)
     _, found, end = plain.rpartition("short test summary info")
@@ -133,7 +137,7 @@ def log_of(name: str) -> Path:
 
 
 def run(check: Check, lab: str = "", show: bool = True) -> Result:
-    """Run one check, with its output in a log and, as it comes, on the screen."""
+    """Run one check. Its output goes to a log and, with `show`, to the screen."""
     print(f"\n== {check.name}: {' '.join(check.command)}" + (f" (lab {lab})" if lab else ""), flush=True)
     start = time.monotonic()
     output = []
@@ -165,7 +169,7 @@ def run(check: Check, lab: str = "", show: bool = True) -> Result:
 
 
 def run_in_lane(check: Check, lab: str, show: bool) -> Result:
-    """Run one. If there were no droplets so soon, that is noted, and it gets one more chance."""
+    """Run one check. If it failed before it can have had droplets, note that and run it once more."""
     if not check.droplets:
         return run(check, show=show)
     result = run(check, lab, show)
@@ -177,7 +181,7 @@ def run_in_lane(check: Check, lab: str, show: bool) -> Result:
 
 
 def run_side_by_side(checks: list[Check]) -> dict[str, Result]:
-    """Run some at a time, each in the next lab that is free, in that order. Their output is in their logs only."""
+    """Run the checks in their order, each in the next lab that is free. Their output goes only to their logs."""
     waiting = deque(checks)
     results = {}
 
@@ -197,7 +201,7 @@ def run_side_by_side(checks: list[Check]) -> dict[str, Result]:
 
 
 def last_lines(name: str, number: int = 40) -> list[str]:
-    """What the log of a check ends with: where someone sees only the end of the output, too, it says why."""
+    """The end of a check's log, for those who see only the end of the output."""
     return log_of(name).read_text().splitlines()[-number:]
 
 
@@ -206,6 +210,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="leave out the checks that need droplets or minutes")
     quick = parser.parse_args().quick
+    start = time.monotonic()
     LOGS.mkdir(parents=True, exist_ok=True)
     checks = list(CHECKS)
     if quick:
@@ -217,7 +222,7 @@ def main() -> int:
     results = run_side_by_side([check for check in checks if not check.droplets and not check.alone])
     results |= run_side_by_side([check for check in checks if check.droplets and not check.alone])
     results |= {check.name: run_in_lane(check, LABS[0], show=True) for check in checks if check.alone}
-    # In their own order, whichever ended first
+    # In the order of the table
     results = {check.name: results[check.name] for check in checks}
 
     notes = [result.note for result in results.values() if result.note]
@@ -234,7 +239,9 @@ def main() -> int:
                 print(f"  {line}")
     total_passed = sum(result.passed for result in results.values())
     total_failed = sum(result.failed for result in results.values())
-    print(f"\n{total_passed} passed, {total_failed} failed")
+    minutes, budget = (time.monotonic() - start) / 60, QUICK_MINUTES if quick else TEST_MINUTES
+    print(f"\n{minutes:.1f} minutes" + (f", more than the {budget} that they should take" if minutes > budget else ""))
+    print(f"{total_passed} passed, {total_failed} failed")
     return 1 if total_failed else 0
 
 

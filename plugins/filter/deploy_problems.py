@@ -45,7 +45,8 @@ def deploy_problems(settings: dict[str, t.Any]) -> list[str]:
     for batch in batches if isinstance(batches, list) else [batches]:
         if not BATCH.fullmatch(str(batch)):
             problems.append(
-                f"deploy_batch has '{batch}'; it must be a number of hosts or a percentage, such as 25%, or a list of those."
+                f"deploy_batch has '{batch}'; it must be a number of hosts or a percentage, such as 25%, or a list of "
+                "those."
             )
     problems += not_between(settings, "deploy_drain_timeout", 0)
     problems += not_between(settings, "deploy_ready_timeout", 1)

@@ -11,8 +11,8 @@ version_added: 0.1.0
 author: Alphacoder (@alphacoder)
 description:
   - Decides from the answers of all load balancers what a roll-out does with a host.
-  - A load balancer whose HAProxy does not answer serves nobody and has no say; one that cannot be reached stops the roll-out,
-    because its HAProxy may go on sending clients to the host.
+  - A load balancer whose HAProxy does not answer serves nobody and has no say; one that cannot be reached stops the
+    roll-out, because its HAProxy may go on sending clients to the host.
 options:
   _input:
     description:
@@ -69,8 +69,8 @@ _value:
       elements: str
     returns_to:
       description:
-        - Load balancers that the host returns to. Not those where an operator had taken it out, unless the roll-out that was
-          interrupted may have done that.
+        - Load balancers that the host returns to. Not those where an operator had taken it out, unless it may have been
+          the roll-out that was interrupted.
       type: list
       elements: str
     alone:
@@ -86,7 +86,7 @@ Server = dict[str, t.Any]
 
 def serves(server: Server) -> bool:
     """Whether the server gets new clients: in rotation, and up as far as HAProxy knows."""
-    return server["state"] == "ready" and server["status"].startswith(("UP", "no check"))
+    return bool(server["state"] == "ready" and server["status"].startswith(("UP", "no check")))
 
 
 def rotation(

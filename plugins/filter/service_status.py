@@ -14,9 +14,9 @@ description:
 options:
   _input:
     description:
-      - The variables of all hosts by name. Load balancers have C(scaleout_haproxy) (M(alphacoder.scaleout.haproxy_info)) and
-        C(scaleout_marks) (lines that begin with C(maintenance) or end with the lock's text), app servers have C(scaleout_running)
-        (M(community.docker.docker_container_info)).
+      - The variables of all hosts by name. Load balancers have C(scaleout_haproxy)
+        (M(alphacoder.scaleout.haproxy_info)) and C(scaleout_marks) (lines that begin with C(maintenance) or end with
+        the lock's text), app servers have C(scaleout_running) (M(community.docker.docker_container_info)).
     type: dict
     required: true
   balancers:
@@ -48,8 +48,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(backend), C(load_balancers), C(app_servers), each with its C(servers), C(servers) of all load balancers, C(drift) (sentences),
-      C(lock) (its holder, or empty) and C(maintenance).
+    - C(backend), C(load_balancers), C(app_servers), each with its C(servers), C(servers) of all load balancers,
+      C(drift) (sentences), C(lock) (its holder, or empty) and C(maintenance).
   type: dict
 """
 
@@ -102,7 +102,11 @@ def _app(host: Host, now: datetime.datetime) -> dict[str, t.Any]:
 
 
 def _drift(
-    balancer: dict[str, t.Any], servers: list[dict[str, t.Any]], hosts: Mapping[str, Host], apps: Sequence[str], port: int
+    balancer: dict[str, t.Any],
+    servers: list[dict[str, t.Any]],
+    hosts: Mapping[str, Host],
+    apps: Sequence[str],
+    port: int,
 ) -> list[str]:
     """Where the servers of a load balancer that answers differ from the inventory."""
     name = balancer["name"]
@@ -112,7 +116,8 @@ def _drift(
             found.append(f"{server['name']}: it is a server of {name}, but not in the inventory")
         elif server["address"] and server["address"] != (wanted := _address(hosts[server["name"]], port)):
             found.append(
-                f"{server['name']}: {name} sends its clients to {server['address']}, but the inventory has it at {wanted}"
+                f"{server['name']}: {name} sends its clients to {server['address']}, "
+                f"but the inventory has it at {wanted}"
             )
     known = {server["name"] for server in servers}
     return found + [f"{app}: it is in the inventory, but not a server of {name}" for app in apps if app not in known]
@@ -122,7 +127,7 @@ def service_status(
     hosts: Mapping[str, Host], balancers: Sequence[str], apps: Sequence[str], backend: str, port: int
 ) -> dict[str, t.Any]:
     """What runs where. See DOCUMENTATION."""
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     load_balancers = [_balancer(hosts[name]) for name in balancers]
     servers_of = {
         name: [

@@ -37,7 +37,11 @@ def unknown_names(
             continue
         # Without what they have in common
         near = difflib.get_close_matches(name[len(role) :], [option[len(role) :] for option in options], 1)
-        hint = f"did you mean {role}{near[0]}?" if near else f"{f'roles/{role}/README.md' if not owner else 'docs/day-two.md'} lists them."
+        hint = (
+            f"did you mean {role}{near[0]}?"
+            if near
+            else f"{f'roles/{role}/README.md' if not owner else 'docs/day-two.md'} lists them."
+        )
         found.append(f"{name} is no variable of {owner or f'role {role}'}; {hint}")
     return found
 

@@ -17,6 +17,7 @@ import tarfile
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -40,7 +41,7 @@ SHIPPED = {
 }
 NEVER = {".pyc", ".key", ".pem", ".gz", ".whl", ".png", ".log"}
 CONFIGURATION = "[defaults]\ninventory = inventory/digitalocean.yml\ncollections_path = collections\n"
-ONE_DROPLET = {
+ONE_DROPLET: dict[str, Any] = {
     "scaleout_region": "fra1",
     "scaleout_pools": [
         {"name": "one", "count": 1, "size": "s-1vcpu-2gb", "tags": ["lb", "app", "postgresql", "redis"]},
@@ -160,6 +161,17 @@ def test_playbooks_run_by_name(project: Project) -> None:
     project.playbook("scale", "-e", "app_count=1", "--check")
     # The page that was seen after maintenance, and this one
     assert total(project) == before + 2
+
+
+def test_provision_takes_the_keys_it_is_given_and_removes_no_more_than_it_may(project: Project) -> None:
+    def provision(count: int, fails: bool = False, **settings: object) -> str:
+        pools = [{**pool, "count": count} for pool in ONE_DROPLET["scaleout_pools"]]
+        extra = json.dumps({"scaleout_pools": pools, **settings})
+        return " ".join(project.playbook("provision", "--check", "-e", extra, fails=fails).split())
+
+    assert "nobody" in provision(2, fails=True, scaleout_ssh_keys=["nobody"])
+    assert "max_removals is 0" in provision(0, fails=True)
+    assert changed(provision(0, scaleout_max_removals=1)) == {"0", "1"}
 
 
 def test_modules_and_roles_are_found_by_name(project: Project) -> None:

@@ -117,9 +117,10 @@ def is_down(view: dict[str, str]) -> bool:
 
 @dataclass
 class Watch:
-    """HAProxy's view, over one SSH connection."""
+    """HAProxy's view on one load balancer (the first, unless another is named), over one SSH connection."""
 
     service: Service
+    balancer: str = ""
     views: list[tuple[float, dict[str, str]]] = field(default_factory=list)
 
     def __enter__(self) -> Watch:
@@ -137,7 +138,7 @@ class Watch:
         self._thread.join()
 
     def _read(self) -> None:
-        balancer = self.service.group("lb")[0]
+        balancer = self.balancer or self.service.group("lb")[0]
         while not self._stopped.is_set():
             command = [*self.service.ssh(balancer), "exec python3 -u -"]
             self._process = subprocess.Popen(
@@ -169,12 +170,12 @@ class Watch:
 
 
 @contextlib.contextmanager
-def load(url: str) -> Iterator[list[Request]]:
-    """Load while the block runs; the list has the requests afterwards."""
+def load(url: str, rate: float = 200.0) -> Iterator[list[Request]]:
+    """So many requests a second while the block runs; the list has them afterwards."""
     requests: list[Request] = []
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "requests.jsonl"
-        process = subprocess.Popen([sys.executable, str(HERE / "load.py"), url, str(output)])
+        process = subprocess.Popen([sys.executable, str(HERE / "load.py"), url, str(output), f"--rate={rate}"])
         try:
             wait_until("load", lambda: output.exists())
             yield requests

@@ -143,18 +143,21 @@ class Service:
         client = self.client()
         return {client.get().instance for _ in range(2 * len(self.group("app")))} == set(self.group("app"))
 
-    def servers(self) -> dict[str, str]:
-        """The state of each server, as HAProxy's runtime API tells it."""
-        lines = self.ask_haproxy("show stat").removeprefix("# ").splitlines()
-        rows = [dict(zip(lines[0].split(","), line.split(","), strict=False)) for line in lines[1:] if line]
-        return {row["svname"]: row["status"] for row in rows if row["svname"] not in ("FRONTEND", "BACKEND")}
+    def servers(self, balancer: str = "") -> dict[str, str]:
+        """The state of each server, as the runtime API of a load balancer says; without a name, the first one's."""
+        return {row["svname"]: row["status"] for row in self.stats(balancer)}
 
-    def ask_haproxy(self, command: str) -> str:
+    def stats(self, balancer: str = "") -> list[dict[str, str]]:
+        """A row of statistics for each server."""
+        lines = self.ask_haproxy("show stat -1 4 -1", balancer).removeprefix("# ").splitlines()
+        return [dict(zip(lines[0].split(","), line.split(","), strict=False)) for line in lines[1:] if line]
+
+    def ask_haproxy(self, command: str, balancer: str = "") -> str:
         code = (
             "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect('/run/haproxy/admin.sock'); "
             "s.sendall(sys.argv[1].encode() + b'\\n'); print(s.makefile().read())"
         )
-        return str(self.host(self.group("lb")[0]).check_output("python3 -c %s %s", code, command))
+        return str(self.host(balancer or self.group("lb")[0]).check_output("python3 -c %s %s", code, command))
 
     def reboot(self, *names: str, kind: str = "reboot") -> None:
         """Have the API reboot these droplets, or all of them, and wait until it says that they came up."""

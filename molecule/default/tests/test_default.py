@@ -127,7 +127,7 @@ def test_wrong_daemon_options_end_the_run_and_are_mended_by_right_ones(service: 
     [
         ({"haproxy_maxconn": "many"}, ("haproxy_maxconn", "int")),
         ({"haproxy_mode": "https"}, ("haproxy_mode", "http, tcp")),
-        ({"haproxy_balance": "roundrobbin"}, ("haproxy_balance", "leastconn")),
+        ({"haproxy_cookie": "SERVERID"}, ("haproxy_cookie", "insert")),
         ({"redis_maxmemory_policy": "lru"}, ("redis_maxmemory_policy", "allkeys-lru")),
     ],
 )

@@ -215,7 +215,7 @@ class Balancer:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "extra.json"
             file.write_text(json.dumps(variables or {}))
-            return self.service.play(PLAYBOOK, f"--extra-vars=@{file}", "--tags=haproxy_configure", *arguments)
+            return self.service.play(PLAYBOOK, f"--extra-vars=@{file}", *arguments)
 
     def apply(self, variables: dict[str, Any] | None = None) -> None:
         done = self.play(variables)
@@ -223,6 +223,9 @@ class Balancer:
 
     def configuration(self) -> str:
         return self.host.file(FILE).content_string
+
+    def certificates(self) -> list[str]:
+        return self.host.check_output("ls -A /etc/haproxy/certs").split()
 
     def process(self) -> str:
         """The master process: a restart changes it, a reload doesn't."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from balancer import FILE, LOG, Balancer, Load, fresh
+from support import REPO
 from support.waiting import wait_until
 
 # The common case alone: on HAProxy 2.6 each reload with a stick table waits for seconds
@@ -109,7 +110,7 @@ def test_log_is_rotated_and_goes_on(balancer: Balancer) -> None:
     assert old in balancer.host.check_output("zcat %s", f"{LOG}.2.gz")
 
 
-def test_log_has_a_line_for_each_request_whatever_happens_to_what_keeps_it(balancer: Balancer) -> None:
+def test_log_has_a_line_for_each_request_over_rotations_and_reloads(balancer: Balancer) -> None:
     def lines() -> int:
         return int(balancer.host.run("zcat --force %s* | grep --count 'GET /load '", LOG).stdout)
 
@@ -118,18 +119,25 @@ def test_log_has_a_line_for_each_request_whatever_happens_to_what_keeps_it(balan
     before = lines()
     # One client: HAProxy may leave a line out where one thread would have to wait for another's
     with Load(balancer, keep_alive=True, clients=1) as load:
-        # More often than systemd lets a program start by default
         for _ in range(6):
-            balancer.host.check_output("systemctl restart haproxy-log.service")
             balancer.host.check_output("logrotate --force /etc/logrotate.d/haproxy")
             balancer.reload()
-        # The next line starts it
-        balancer.host.check_output("systemctl stop haproxy-log.service")
 
     assert load.failed == []
     wait_until("line for each request", lambda: lines() - before >= load.done)
     assert lines() - before == load.done
     assert "DroppedLogs: 0" in balancer.runtime("show info")
+
+
+def test_long_log_line_is_not_cut(balancer: Balancer) -> None:
+    end = fresh("end")
+    # As HAProxy sends it, with what `len 4096` lets through
+    line = f"<134>Jan  1 00:00:00 haproxy[1]: {'x' * 4000}{end}"
+    send = "import socket, sys; socket.socket(1, 2).sendto(sys.argv[1].encode(), '/var/lib/haproxy/dev/log')"
+    balancer.host.check_output("python3 -c %s %s", send, line)
+
+    wait_until("line in the log", lambda: balancer.host.run("grep --quiet 'x%s$' %s", end, LOG).rc == 0)
+    assert "x" * 4000 + end in balancer.host.check_output("grep 'x%s$' %s", end, LOG)
 
 
 @pytest.mark.parametrize(
@@ -140,12 +148,15 @@ def test_log_has_a_line_for_each_request_whatever_happens_to_what_keeps_it(balan
         ({"haproxy_bind": ["*:80", "*:22"]}, "Address already in use", "bind *:22"),
         # This one shows only when a new process starts
         ({"haproxy_maxconn": 100000}, "FD limit", "maxconn 100000"),
+        # Certificates that are still needed
+        ({"haproxy_certificates": []}, "no SSL certificate", "bind *:443 ssl crt /etc/haproxy/certs/"),
     ],
 )
 def test_bad_change_leaves_file_and_process_as_they_were(
     balancer: Balancer, change: dict[str, Any], says: str, line: str
 ) -> None:
     before, process, workers = balancer.configuration(), balancer.process(), balancer.workers()
+    certificates = balancer.certificates()
     with Load(balancer, keep_alive=False, clients=2) as load:
         done = balancer.play(change)
 
@@ -155,7 +166,7 @@ def test_bad_change_leaves_file_and_process_as_they_were(
     message = " ".join(message.split())
     assert says in message
     assert line in message
-    assert balancer.configuration() == before
+    assert (balancer.configuration(), balancer.certificates()) == (before, certificates)
     assert balancer.host.run("ls /etc/haproxy").stdout.count("haproxy.cfg") == 1
     assert (balancer.process(), balancer.workers()) == (process, workers)
     assert load.failed == []
@@ -163,6 +174,20 @@ def test_bad_change_leaves_file_and_process_as_they_were(
     with Load(balancer, keep_alive=False, clients=2) as load:
         balancer.reload()
     assert load.failed == []
+
+
+def test_certificate_that_is_not_listed_any_longer_is_removed_and_those_of_others_stay(balancer: Balancer) -> None:
+    folder = "/etc/haproxy/certs"
+    assert balancer.certificates() == ["one.pem", "two.pem"]
+    balancer.host.check_output(f"cp --preserve {folder}/one.pem {folder}/of-a-hook.pem")
+    file = REPO / ".build" / "molecule-haproxy" / "one.test.pem"
+    try:
+        balancer.apply({"haproxy_certificates": [{"name": "one", "src": str(file)}]})
+        assert balancer.certificates() == ["of-a-hook.pem", "one.pem"]
+    finally:
+        balancer.host.check_output(f"rm {folder}/of-a-hook.pem")
+        balancer.apply()
+    assert balancer.certificates() == ["one.pem", "two.pem"]
 
 
 # With the common case

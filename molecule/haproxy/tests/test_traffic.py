@@ -492,7 +492,7 @@ def test_every_request_has_an_id_of_its_own_that_the_log_has_too(balancer: Balan
 # Log
 
 LINE = re.compile(
-    r"(?P<written>\S+) (?P<client>\S+) \[(?P<accepted>[^]]+)\] (?P<frontend>\S+) "
+    r"(?P<written>\S+) \S+ haproxy\[\d+\]: (?P<client>\S+) \[(?P<accepted>[^]]+)\] (?P<frontend>\S+) "
     r"(?P<backend>[^/ ]+)/(?P<server>\S+) (?P<times>\S+) (?P<status>\d+) (?P<bytes>\d+) (?P<cookies>\S+ \S+) "
     r'(?P<flags>\S{4}) (?P<connections>\S+) (?P<queues>\S+) (?:\S+ \S+ )?"(?P<request>[^"]*)" (?P<id>\S+)'
 )

@@ -3,9 +3,9 @@
 """Who holds a lock: describes the run of ansible-playbook that started this program, and asks after another one.
 
 lock_holder.py describe PURPOSE    prints "held by {JSON}" with the run's user, host, pid, start, time and purpose
-lock_holder.py ask HOLDER          prints what became of the run that HOLDER, such a text, describes: "mine" if it is the
-                                   run that started this program, "ended" if it ran on this machine and no longer does,
-                                   otherwise "may go on"
+lock_holder.py ask HOLDER          prints what became of the run that HOLDER, such a text, describes: "mine" if it is
+                                   the run that started this program, "ended" if it ran on this machine and no longer
+                                   does, otherwise "may go on"
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def became(holder: dict[str, str | int]) -> str:
 def main() -> None:
     what, text = sys.argv[1:]
     if what == "describe":
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = datetime.datetime.now(datetime.UTC)
         print("held by", json.dumps({**this_run(), "since": f"{now:%Y-%m-%d %H:%M:%S} UTC", "for": text}))
         return
     try:

@@ -8,7 +8,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.alphacoder.scaleout.plugins.filter.haproxy_problems import ERROR_STATUSES
 from support.programs import find_program
 
 
@@ -17,7 +16,7 @@ def etc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the files that the role puts into /etc/haproxy."""
     folder = tmp_path_factory.mktemp("etc-haproxy")
     (folder / "pages").mkdir()
-    for page in (*ERROR_STATUSES, "maintenance"):
+    for page in (418, 429, 503, "maintenance"):
         (folder / "pages" / f"{page}.html").write_text("<p>Sorry</p>")
     (folder / "stats.authorization").write_text("Basic c3RhdHM6YS1zZWNyZXQtb2YtMTY=\n")
     (folder / "certs").mkdir()

@@ -21,21 +21,17 @@ SERVERS = [
 
 
 @functools.cache
-def variables_of(part: str) -> dict[str, Any]:
-    return yaml.safe_load((ROLE / part / "main.yml").read_text())
-
-
 def defaults() -> dict[str, Any]:
-    return variables_of("defaults")
+    return yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
 
 
 def render(**settings: Any) -> str:
     """Return the haproxy.cfg that the role makes of these variables on a machine with 1 GiB of memory."""
     machine = {
-        "__haproxy_state": {"stdout_lines": ["memory 1024", "files 524288"]},
+        "__haproxy_maxconn": {"stdout": "10240\n"},
         "ansible_managed": "Ansible managed",
     }
-    variables = {**defaults(), "haproxy_servers": SERVERS, **settings, **variables_of("vars"), **machine}
+    variables = {**defaults(), "haproxy_servers": SERVERS, **settings, **machine}
     template = (ROLE / "templates" / "haproxy.cfg.j2").read_text()
     return ansible_templates.render(template, variables)
 
@@ -56,8 +52,8 @@ def section(text: str, header: str) -> list[str]:
     return found
 
 
-def refusal(program: str, text: str, folder: Path) -> str:
-    """Return what HAProxy has against this configuration, or nothing; files of /etc/haproxy are those of `folder`."""
+def place(text: str, folder: Path) -> Path:
+    """Write this configuration so that HAProxy can check it here; files of /etc/haproxy are those of `folder`."""
     text = text.replace("/etc/haproxy/", f"{folder}/")
     # The distribution's package makes them, and tests do without it
     for kind in ("user", "group"):
@@ -65,5 +61,11 @@ def refusal(program: str, text: str, folder: Path) -> str:
     shutil.copy(ROLE / "files" / "wait-for-server.lua", folder)
     path = folder / "haproxy.cfg"
     path.write_text(text)
+    return path
+
+
+def refusal(program: str, text: str, folder: Path) -> str:
+    """Return what HAProxy has against this configuration, or nothing; files of /etc/haproxy are those of `folder`."""
+    path = place(text, folder)
     done = subprocess.run([program, "-c", "-f", str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return "" if done.returncode == 0 else f"{done.stdout}\n{text}"

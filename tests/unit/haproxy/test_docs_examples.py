@@ -116,7 +116,7 @@ def test_page_shows_the_file_that_its_first_example_makes() -> None:
 
 
 def test_page_shows_what_is_said_of_a_wrong_setting() -> None:
-    wrong = haproxy_problems({**defaults(), **resolved({"haproxy_balance": "roundrobbin"}, {})})
+    wrong = haproxy_problems({**defaults(), **resolved({"haproxy_timeout_client": 30}, {})})
 
     assert len(wrong) == 1
     assert wrong[0] in " ".join(PAGES[0].read_text().split())

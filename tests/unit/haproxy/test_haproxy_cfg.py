@@ -80,6 +80,11 @@ def test_client_does_not_choose_its_own_address() -> None:
     )
 
 
+def test_request_id_is_logged_after_a_path_of_any_length() -> None:
+    # HAProxy cuts a line at 1024 bytes unless told otherwise, and logs a path of up to that length, the id after it
+    assert "log /dev/log len 4096 local0" in section(render(), "global")
+
+
 @pytest.mark.parametrize(("bind", "layer"), [("*:80", "connection"), ("*:80 accept-proxy", "session")])
 def test_addresses_of_a_proxy_header_are_the_ones_that_are_allowed(bind: str, layer: str) -> None:
     text = render(haproxy_bind=bind, haproxy_allow=["192.0.2.0/24"], haproxy_deny=["192.0.2.7"])

@@ -4,15 +4,16 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
-from haproxy_role import ROLE
+from haproxy_role import ROLE, SERVERS, place, render
 from support.waiting import wait_until
 
 HEAD = """\
@@ -33,12 +34,12 @@ backend app
 @pytest.fixture
 def unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script haproxy-unit, with its files in a folder of the test."""
-    loader = SourceFileLoader("haproxy_unit", str(ROLE / "files" / "haproxy-unit"))
-    monkeypatch.setattr("sys.dont_write_bytecode", True)
-    spec = spec_from_loader("haproxy_unit", loader)
+    spec = spec_from_file_location("haproxy_unit", ROLE / "files" / "haproxy_unit.py")
     assert spec is not None
+    assert spec.loader is not None
     module = module_from_spec(spec)
-    loader.exec_module(module)
+    monkeypatch.setattr("sys.dont_write_bytecode", True)
+    spec.loader.exec_module(module)
     module.STATE = f"{tmp_path}/state"
     module.CONFIG = f"{tmp_path}/haproxy.cfg"
     module.ADMIN = f"{tmp_path}/admin.sock"
@@ -121,3 +122,53 @@ def test_no_answer_leaves_no_old_state(unit: ModuleType) -> None:
     unit.save()
 
     assert Path(unit.STATE).read_text() == "1\n"
+
+
+def test_check_without_a_certificate_leaves_it_where_it_is(
+    unit: ModuleType, haproxy_program: str, etc: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unit.PROGRAM = haproxy_program
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    file = str(place(render(haproxy_bind=f"127.0.0.1:{port} ssl crt /etc/haproxy/certs/"), etc))
+    certificate = etc / "certs" / "site.pem"
+    unit.check(file)
+    with pytest.raises(SystemExit):
+        unit.check(file, [str(certificate), str(etc / "certs" / "never.pem")])
+
+    assert "no SSL certificate" in capsys.readouterr().err
+    assert [path.name for path in certificate.parent.iterdir()] == ["site.pem"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "says", "line"),
+    [
+        ({"haproxy_balance": "roundrobbin"}, "balance only supports 'roundrobin', 'static-rr',", "roundrobbin"),
+        ({"haproxy_cookie": "S insert rewrite"}, "'insert' and 'prefix' modes are incompatible", "S insert rewrite"),
+        ({"haproxy_bind": "*:80000"}, "invalid port '80000'", "*:80000"),
+        ({"haproxy_timeout_tunnel": "25d"}, "timer overflow in argument '25d'", "tunnel          25d"),
+        ({"haproxy_servers": SERVERS[:1] * 2}, "another server named 'app-1' was already defined", "server app-1 "),
+        ({"haproxy_servers": [{**SERVERS[0], "weight": 300}]}, "is not within 0 and 256 (300)", "weight 300"),
+        ({"haproxy_deny": ["evil.example"]}, "'evil.example' is not a valid IPv4 or IPv6 address", "evil.example"),
+        ({"haproxy_stick": "on src"}, "unable to find stick-table 'app'", ""),
+        ({"haproxy_error_pages": {"418": "tea.html"}}, "status code '418' not handled", "status 418"),
+    ],
+)
+def test_haproxys_own_message_is_shown_with_the_line_that_it_means(
+    unit: ModuleType,
+    haproxy_program: str,
+    etc: Path,
+    capsys: pytest.CaptureFixture[str],
+    settings: dict[str, Any],
+    says: str,
+    line: str,
+) -> None:
+    unit.PROGRAM = haproxy_program
+    with pytest.raises(SystemExit) as end:
+        unit.check(str(place(render(**settings), etc)))
+
+    said = capsys.readouterr().err
+    assert end.value.code == 1
+    assert said.count(says) == 1
+    assert "[haproxy.cfg:" in said or not line
+    assert not line or re.search(rf"    line \d+: .*{re.escape(line)}", said)

@@ -18,7 +18,7 @@ SCRIPT = str(REPO / "roles" / "rollout" / "files" / "lock_holder.py")
 
 @pytest.fixture
 def playbook(tmp_path: Path) -> str:
-    """A program called ansible-playbook that runs its words in a child of a child, as Ansible does, until it is told to end."""
+    """A program called ansible-playbook that runs its words in a child of a child, until it is told to end."""
     program = tmp_path / "ansible-playbook"
     program.write_text('#!/bin/bash\nbash -c \'"$@"; true\' - "$@"\nread -r\ntrue\n')
     program.chmod(0o755)

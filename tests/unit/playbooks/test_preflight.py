@@ -33,7 +33,7 @@ SETTINGS = {
 
 
 def preflight(directory: Path, groups: dict[str, Any], **settings: Any) -> subprocess.CompletedProcess[str]:
-    """Run the preflight on a static inventory, without settings that are None; return what it printed, on both channels, and its exit code."""
+    """Run the preflight on a static inventory, without settings that are None."""
     inventory = directory / "hosts.yml"
     hosts = {group: {"hosts": hosts} for group, hosts in groups.items()}
     variables = {name: value for name, value in (SETTINGS | settings).items() if value is not None}
@@ -157,10 +157,10 @@ def test_hosts_without_any_private_address_are_named_at_once(tmp_path: Path) -> 
             ),
         ),
         (
-            {"haproxy_balance": "roundrobbin", "haproxy_httpchk": "/readyz", "haproxy_cookie": "SERVERID"},
+            {"haproxy_balanace": "leastconn", "haproxy_timeout_client": "30", "haproxy_cookie": "SERVERID"},
             (
-                "haproxy_balance is 'roundrobbin'; it must be one of roundrobin, static-rr",
-                "haproxy_httpchk is '/readyz'; it must be a method and a path",
+                "haproxy_balanace is no variable of role haproxy; did you mean haproxy_balance?",
+                "haproxy_timeout_client is '30'; it must be a number with its unit",
                 "haproxy_cookie is 'SERVERID'; it must be a name and one of insert, rewrite",
             ),
         ),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.alphacoder.scaleout.plugins.filter.rotation import rotation
 
-# What a server may be, by a letter: gets clients, gets some while its check fails, is not checked; taken out by an operator; down
+# What a server may be, by a letter: up, up while its check fails, not checked; taken out by an operator; down
 LETTERS = {
     "u": ("ready", "UP"),
     "f": ("ready", "UP 1/3"),
@@ -22,7 +22,7 @@ LETTERS = {
 
 
 def answer(number: int, text: str) -> dict[str, Any]:
-    """What a load balancer says of a, b, c, ... by a letter each, - for one that it does not have; ? and ! for silence."""
+    """What a load balancer says of servers a, b, ... by a letter each; - for one that it does not have."""
     if text == "?":
         return {"item": f"lb-{number}", "unreachable": True, "msg": "No route to host"}
     if text == "!":

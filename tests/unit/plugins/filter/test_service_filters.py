@@ -25,7 +25,7 @@ def balancer(name: str, *servers: dict[str, Any], **more: Any) -> dict[str, Any]
 
 
 def app(name: str, image: str = "shop:1", **more: Any) -> dict[str, Any]:
-    started = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=90)
+    started = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=90)
     container = {
         "Config": {"Image": image},
         "State": {"Status": "running", "Running": True, "StartedAt": f"{started:%Y-%m-%dT%H:%M:%S}.123456789Z"},

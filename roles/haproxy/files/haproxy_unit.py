@@ -1,14 +1,20 @@
-"""What haproxy.service does at a reload and at a stop, so that no one's request and no one's word is lost.
+#!/usr/bin/python3
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What haproxy.service does at a start, a reload and a stop, so that no request and no operator's word is lost.
 
-    haproxy-unit check FILE          exits with 1, HAProxy's message and the line that it is about where HAProxy refuses the file,
-                                     or where an address of the file is not to be had
-    haproxy-unit certificate FILE    exits with 1 where the file has no certificate with the private key that belongs to it
-    haproxy-unit messages            shows why HAProxy did not start or reload the last time, and the lines that it is about
-    haproxy-unit save                notes the servers' states (drain, maint, weight) for the next process
-    haproxy-unit prepare             before a start: what was noted is what the next process can read
-    haproxy-unit reload PID          checks, saves, has the master process PID start a new worker, and waits until it serves
+haproxy-unit check FILE        fails with HAProxy's message, and the line that it means, where HAProxy refuses the file,
+                               or where an address that it binds is taken. More files: as if those were not there
+haproxy-unit certificate FILE  fails where the file is not a certificate with the private key that belongs to it
+haproxy-unit messages          shows why the last start or reload failed, with the lines that HAProxy means
+haproxy-unit save              notes the servers' states (drain, maint, weight) for the next process
+haproxy-unit prepare           before a start: makes what was noted fit the configuration
+haproxy-unit reload PID        checks, saves, has the master process PID start a new worker, and waits until it serves
 """
 
+from __future__ import annotations
+
+import contextlib
 import errno
 import os
 import re
@@ -18,15 +24,22 @@ import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TextIO
 
 ADMIN = "/run/haproxy/admin.sock"
 CONFIG = os.environ.get("CONFIG", "/etc/haproxy/haproxy.cfg")
+PROGRAM = "/usr/sbin/haproxy"
 MASTER = "/run/haproxy-master.sock"
 STATE = "/run/haproxy/server-state"
+# rsyslog's, in HAProxy's chroot
+LOG = "/var/lib/haproxy/dev/log"
 # Keywords that begin a section
-SECTIONS = set(
-    "global defaults frontend backend listen peers resolvers mailers ring userlist cache program http-errors fcgi-app"
-    " log-forward log-profile crt-store traces acme".split()
+SECTION = re.compile(
+    r"global|defaults|frontend|backend|listen|peers|resolvers|mailers|ring|userlist|cache|program|http-errors|fcgi-app"
+    r"|log-forward|log-profile|crt-store|traces|acme"
 )
 # A new worker of a large configuration takes its time; systemd's own limit is 90 s
 START_SECONDS = 60.0
@@ -34,7 +47,7 @@ START_SECONDS = 60.0
 PEERS_SECONDS = 8.0
 
 
-def ask(path, command):
+def ask(path: str, command: str) -> str:
     """Return what HAProxy's socket answers; raise OSError where there is no answer."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(10)
@@ -48,11 +61,15 @@ def ask(path, command):
     return answer.decode(errors="replace")
 
 
-def check(path):
-    """Exit with HAProxy's message, and the lines that it is about, if it refuses the file."""
-    done = subprocess.run(
-        ["/usr/sbin/haproxy", "-c", "-f", path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+def check(path: str, without: Sequence[str] = ()) -> None:
+    """Exit with HAProxy's message, and the lines that it means, if it refuses the file without those others."""
+    with contextlib.ExitStack() as later:
+        for other in map(Path, without):
+            if other.exists():
+                # HAProxy reads no hidden file of a folder with certificates
+                aside = other.rename(other.with_name(f".{other.name}"))
+                later.callback(aside.rename, other)
+        done = subprocess.run([PROGRAM, "-c", "-f", path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     messages = [line for line in done.stdout.splitlines() if "[ALERT]" in line or "[WARNING]" in line]
     if done.returncode == 0:
         messages = taken_addresses(path)
@@ -61,13 +78,12 @@ def check(path):
         sys.exit(1)
 
 
-def taken_addresses(path):
+def taken_addresses(path: str) -> list[str]:
     """Return a message for each bind line whose address another program has, or this machine hasn't.
 
     HAProxy finds that out only when it starts, and then has the old process stop listening for a second, to try again.
     """
-    with open(path) as file:
-        lines = [line.split() for line in file.read().splitlines()]
+    lines = [line.split() for line in Path(path).read_text().splitlines()]
     if ["noreuseport"] in lines:
         # HAProxy's own sockets would look like another program's
         return []
@@ -92,10 +108,9 @@ def taken_addresses(path):
     return messages
 
 
-def show(messages, path, stream):
+def show(messages: Iterable[str], path: str, stream: TextIO) -> None:
     """Write each message, and after it the line of the file that it is about."""
-    with open(path) as file:
-        lines = file.read().splitlines()
+    lines = Path(path).read_text().splitlines()
     for message in messages:
         print(message.replace(path, "haproxy.cfg"), file=stream)
         number = re.search(re.escape(path) + r":(\d+)\]", message)
@@ -109,11 +124,11 @@ def show(messages, path, stream):
                     break
 
 
-def show_messages():
+def show_messages() -> None:
     """Show what the master process said since systemd last began to start or reload it."""
     subprocess.run(["journalctl", "--sync"], check=False)
     journal = ["journalctl", "--unit=haproxy", "--lines=1000", "--output=cat", "--quiet", "--no-pager"]
-    messages = []
+    messages: list[str] = []
     for line in subprocess.run(journal, stdout=subprocess.PIPE, text=True).stdout.splitlines():
         if line.startswith(("Starting haproxy.service", "Reloading haproxy.service")):
             messages = []
@@ -125,7 +140,7 @@ def show_messages():
     show([line for line in messages if pid == "0" or f"({pid})" in line], CONFIG, sys.stdout)
 
 
-def check_certificate(path):
+def check_certificate(path: str) -> None:
     """Exit with the reason if HAProxy could not use this file."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path)
@@ -133,14 +148,15 @@ def check_certificate(path):
         sys.exit(f"not a certificate with the private key that belongs to it, each in PEM: {error}")
 
 
-def configured(path):
+def configured(path: str) -> dict[tuple[str, str], dict[str, str]]:
     """Return what the file says of each server: {(backend, server): {field of the state file: value}}."""
-    servers = {}
-    section, defaults, here = "", [], []
-    with open(path, errors="replace") as file:
-        lines = [line.split() for line in file]
-    for words in lines:
-        if words and words[0] in SECTIONS:
+    servers: dict[tuple[str, str], dict[str, str]] = {}
+    section = ""
+    defaults: list[str] = []
+    here: list[str] = []
+    for line in Path(path).read_text(errors="replace").splitlines():
+        words = line.split()
+        if words and SECTION.fullmatch(words[0]):
             section = words[1] if len(words) > 1 and words[0] in ("backend", "listen") else ""
             if words[0] == "defaults":
                 defaults = here = []
@@ -152,7 +168,7 @@ def configured(path):
             options = here + words[3:]
             port = re.search(r":(\d+)$", words[2])
             has_ssl = [word for word in options if word in ("ssl", "no-ssl")][-1:] == ["ssl"]
-            check_ports = [after for word, after in zip(options, options[1:]) if word == "port"]
+            check_ports = [after for word, after in pairwise(options) if word == "port"]
             servers[section, words[1]] = {
                 "srv_use_ssl": str(int(has_ssl)),
                 "srv_check_port": check_ports[-1] if check_ports else "0",
@@ -161,37 +177,33 @@ def configured(path):
     return servers
 
 
-def fit(state, servers):
-    """Return the state with ports and TLS as configured: HAProxy would take the former process's, whatever its file says."""
+def fit(state: str, servers: dict[tuple[str, str], dict[str, str]]) -> str:
+    """Return the state with ports and TLS as configured: HAProxy would prefer the former process's to its file's."""
     lines = state.splitlines()
-    names = next((line[1:].split() for line in lines if line.startswith("# be_id")), [])
+    names: list[str] = next((line[1:].split() for line in lines if line.startswith("# be_id")), [])
     for number, line in enumerate(lines):
-        row = dict(zip(names, line.split()))
+        row = dict(zip(names, line.split(), strict=False))
         if row.get("be_id", "#").isdigit() and len(row) == len(names):
             row.update(servers.get((row["be_name"], row["srv_name"]), {}))
             lines[number] = " ".join(row[name] for name in names)
     return "\n".join(lines) + "\n"
 
 
-def write_state(state):
-    new = STATE + ".new"
-    with open(new, "w") as file:
-        file.write(fit(state, configured(CONFIG)))
-    os.replace(new, STATE)
+def write_state(state: str) -> None:
+    """Put the state where HAProxy reads it, whole or not at all."""
+    new = Path(f"{STATE}.new")
+    new.write_text(fit(state, configured(CONFIG)))
+    new.replace(STATE)
 
 
-def prepare():
-    """Have a state file that HAProxy can read, and that fits a configuration that was edited while it did not run."""
-    try:
-        with open(STATE) as file:
-            state = file.read()
-    except FileNotFoundError:
-        state = ""
-    write_state(state or "1\n")
+def prepare() -> None:
+    """Write a state file that HAProxy can read, and that fits a configuration edited while HAProxy did not run."""
+    state = Path(STATE)
+    write_state((state.read_text() if state.exists() else "") or "1\n")
 
 
-def save():
-    """Note the servers' states. Where HAProxy doesn't answer, what was noted earlier may be wrong by now, and goes."""
+def save() -> None:
+    """Note the servers' states. Where HAProxy doesn't answer, drop what was noted earlier: it may be wrong by now."""
     try:
         state = ask(ADMIN, "show servers state")
     except OSError as error:
@@ -200,7 +212,8 @@ def save():
     write_state(state)
 
 
-def wait_for_peers():
+def wait_for_peers() -> None:
+    """Wait until this process has its stick tables, so that it can hand them on."""
     deadline = time.monotonic() + PEERS_SECONDS
     while time.monotonic() < deadline:
         # The two lowest bits: done with asking local and remote peers
@@ -210,20 +223,29 @@ def wait_for_peers():
         time.sleep(0.1)
 
 
-def processes():
-    """Return how often the master was reloaded, and the worker that has not been: the one that the last reload started."""
+def processes() -> tuple[int, str | None]:
+    """Return how often the master was reloaded, and the worker that the last reload started."""
     answer = ask(MASTER, "show proc")
     reloads = re.search(r"^\d+\s+master\s+(\d+)", answer, re.MULTILINE)
     worker = re.search(r"^(\d+)\s+worker\s+(?:\[[^]]*\]\s+)?0\s", answer, re.MULTILINE)
-    return int(reloads[1]) if reloads else -1, worker and worker[1]
+    return int(reloads[1]) if reloads else -1, worker[1] if worker else None
 
 
-def reload(master):
+def uncover_log(master: int) -> None:
+    """Unmount the journal's socket from rsyslog's, where systemd started HAProxy by the package's unit alone."""
+    process = Path(f"/proc/{master}")
+    if f" {LOG} " in (process / "mountinfo").read_text() and not (process / "ns/mnt").samefile("/proc/1/ns/mnt"):
+        subprocess.run(["nsenter", f"--mount={process}/ns/mnt", "umount", LOG], check=False)
+
+
+def reload(master: int) -> None:
+    """Start a new worker that takes everything over, and return once it serves."""
     check(CONFIG)
     save()
-    if os.path.exists(ADMIN):
+    uncover_log(master)
+    if Path(ADMIN).exists():
         wait_for_peers()
-    if not os.path.exists(MASTER):
+    if not Path(MASTER).exists():
         os.kill(master, signal.SIGUSR2)
         return
     before, _ = processes()
@@ -243,10 +265,11 @@ def reload(master):
     sys.exit(f"no new process within {START_SECONDS:.0f} s: journalctl -u haproxy has more")
 
 
-def main():
+def main() -> None:
+    """Do what the arguments say."""
     arguments = sys.argv[1:]
-    if len(arguments) == 2 and arguments[0] == "check":
-        check(arguments[1])
+    if len(arguments) >= 2 and arguments[0] == "check":
+        check(arguments[1], arguments[2:])
     elif len(arguments) == 2 and arguments[0] == "certificate":
         check_certificate(arguments[1])
     elif arguments == ["messages"]:

@@ -1,0 +1,27 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Release 2 of the example: a request for /hold is answered when one for /let-go comes."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+import app
+
+
+class Handler(app.Handler):
+    let_go = threading.Event()
+
+    def do_GET(self) -> None:
+        if self.path == "/hold":
+            self.let_go.wait()
+        elif self.path == "/let-go":
+            self.let_go.set()
+        if self.path in ("/hold", "/let-go"):
+            self.path = "/"
+        super().do_GET()
+
+
+app.Handler = Handler
+sys.exit(app.main())

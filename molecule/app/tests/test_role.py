@@ -1,0 +1,112 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What role app makes of an image that knows nothing of it, seen from another host.
+
+These tests leave the first server with other settings, and the deploy in test_service.py brings the inventory's back.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+
+import pytest
+from greeting import NAME, PORT, Greeting
+from support.waiting import wait_until
+from testinfra.host import Host
+
+ASK = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=5).read().decode(), end='')"
+SETTINGS = {"app_instance_id": "one", "app_stop_timeout": 7, "app_read_only": False, "app_tmpfs": ["/run", "/tmp"]}
+
+
+@pytest.fixture
+def app(service: Greeting) -> Host:
+    return service.host("app-1")
+
+
+def ask(service: Greeting, path: str = "/") -> str:
+    """What another host of the private network gets from the first server; nothing if that is not a 200."""
+    return (
+        service.host("app-2")
+        .run("python3 -c %s %s", ASK, f"http://{service.private_address('app-1')}:{PORT}{path}")
+        .stdout
+    )
+
+
+def test_other_host_is_answered_with_what_the_environment_says(service: Greeting) -> None:
+    assert ask(service) == "Hello from app-1\n"
+    assert ask(service, "/up") == "ok\n"
+
+
+def test_nobody_outside_is_answered(service: Greeting) -> None:
+    with socket.socket() as probe:
+        probe.settimeout(3)
+        assert probe.connect_ex((service.public_address("app-1"), PORT)) != 0
+
+
+def test_container_has_no_privileges_and_a_read_only_file_system(service: Greeting, app: Host) -> None:
+    form = "{{.Config.User}} {{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.HostConfig.SecurityOpt}}"
+    assert service.inspect("app-1", form) == "10001:10001 true [ALL] [no-new-privileges]"
+    # What the settings mean, not only what they say
+    assert app.run(f"docker exec {NAME} python3 -c \"open('/written', 'w')\"").failed
+    assert app.run(f"docker exec {NAME} python3 -c \"open('/tmp/written', 'w')\"").succeeded
+
+
+def test_app_that_dies_comes_back(service: Greeting, app: Host) -> None:
+    app.check_output("kill -9 %s", service.inspect("app-1", "{{.State.Pid}}"))
+
+    wait_until("app answers", lambda: ask(service))
+    assert service.inspect("app-1", "{{.RestartCount}}") == "1"
+
+
+def test_wrong_settings_change_nothing_and_are_all_named(service: Greeting) -> None:
+    before = service.containers()
+    wrong = {"app_health_path": "up", "app_env": {"NOT-A-NAME": "secret-value"}, "haproxy_maxconn": "many"}
+    done = service.playbook("site", **wrong)
+
+    assert done.returncode != 0
+    said = ("must be empty, or begin with /", "NOT-A-NAME", "haproxy_maxconn")
+    assert all(text in done.stdout for text in said), done.stdout
+    assert "secret-value" not in done.stdout
+    assert "Traceback" not in done.stdout
+    assert not re.search("changed=[1-9]", done.stdout), done.stdout
+    assert service.containers() == before
+
+
+def test_settings_wait_where_the_app_may_not_be_replaced(service: Greeting) -> None:
+    before = service.containers()
+    done = service.role(app_replace=False, **SETTINGS)
+
+    assert done.returncode == 0, done.stdout
+    assert service.containers() == before
+
+
+def test_every_setting_reaches_the_container(service: Greeting, app: Host) -> None:
+    done = service.role(app_min_ready_seconds=0, app_releases_kept=1, **SETTINGS)
+
+    assert done.returncode == 0, done.stdout
+    form = "{{.Config.StopTimeout}} {{.HostConfig.ReadonlyRootfs}} {{.HostConfig.Tmpfs}}"
+    assert service.inspect("app-1", form) == "7 false map[/run: /tmp:]"
+    assert "INSTANCE_ID=one" in service.inspect("app-1", "{{.Config.Env}}")
+    assert len(json.loads(app.file(f"/var/lib/alphacoder-app/{NAME}.json").content_string)) == 1
+
+
+def test_hand_on_a_container_is_undone(service: Greeting, app: Host) -> None:
+    app.check_output(f"docker update --restart no {NAME} && docker stop {NAME}")
+    done = service.role(**SETTINGS)
+
+    assert done.returncode == 0, done.stdout
+    assert service.inspect("app-1", "{{.State.Status}} {{.HostConfig.RestartPolicy.Name}}") == "running unless-stopped"
+
+
+def test_app_that_ends_at_its_start_gives_way_to_the_former_one(service: Greeting) -> None:
+    before = service.containers()
+    done = service.role(app_env={"GREETING": ""}, app_health_timeout=3)
+
+    assert done.returncode != 0
+    assert "GREETING is not set" in done.stdout
+    assert "The former container runs again." in done.stdout
+    assert "Traceback" not in done.stdout
+    assert service.containers() == before
+    assert ask(service) == "Hello from one\n"
