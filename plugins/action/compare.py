@@ -48,26 +48,16 @@ ARGUMENTS: dict[str, Entry] = {
     "files": {"type": "list", "elements": "dict", "default": [], "options": FILE_OPTIONS},
     "services": {"type": "list", "elements": "dict", "default": [], "options": SERVICE_OPTIONS},
 }
+PATH = re.compile(r"/[^\n\\]*")
 PACKAGE = re.compile(r"[a-z0-9][a-z0-9.+-]+")
 OCTAL = re.compile(r"0?[0-7]{3,4}")
 ACTIVE = ("active", "reloading", "refreshing")
 # Those that `systemctl is-enabled` calls enabled
 ENABLED = ("enabled", "enabled-runtime", "static", "alias", "indirect", "generated")
 
-# POSIX shell: says what is there, a line each, and nothing of what is not
-FUNCTIONS = r"""
-export LC_ALL=C TZ=UTC
-file() {
-  stat $3 --printf='type=%F\nmode=%a\nowner=%U\nuid=%u\ngroup=%G\ngid=%g\n' -- "$2" 2>/dev/null |
-    sed "s/^/compare file $1 /"
-  if [ -f "$2" ] && [ ! -L "$2" ]; then echo "compare file $1 sum=$(sha256sum <"$2" | cut -d' ' -f1)"; fi
-}
-changed() { echo "compare service $1 changed=$(stat --dereference --format=%.9Y -- "$2" 2>/dev/null)"; }
-service() {
-  systemctl show --timestamp=us --property=ActiveState,UnitFileState,StateChangeTimestamp -- "$2" |
-    sed "s/^/compare service $1 /"
-}
-"""
+# What `find` prints of a file
+FACTS = ("type", "mode", "owner", "uid", "group", "gid", "changed", "path")
+FORMAT = r"%y|%m|%u|%U|%g|%G|%T@|%p\n"
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -86,23 +76,37 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         sums = [self._wanted_sum(entry, task_vars or {}) for entry in files]
         done = self._low_level_execute_command(script(packages, files, services))
         lines = done["stdout"].splitlines()
-        if done["rc"] != 0 or "compare end" not in lines:
+        if done["rc"] != 0 or "# end" not in lines:
             reason = (done.get("stderr") or done["stdout"]).strip()
             raise AnsibleActionFail(f"The command on the host failed with exit status {done['rc']}: {reason}")
-        found = parse(lines)
+        told = sections(lines)
+        installed = {line.removesuffix(" installed") for line in told["packages"] if line.endswith(" installed")}
+        found, targets = facts(told["files"]), facts(told["targets"])
+        found_sums = {path: total for total, path in (line.split("  ", 1) for line in told["sums"])}
 
-        unread = [entry["dest"] for i, entry in enumerate(files) if found("file", i).get("sum") == ""]
+        unread = [
+            path
+            for entry in files
+            if entry["state"] is None
+            and found.get(path := entry["dest"], {}).get("type") == "f"
+            and path not in found_sums
+        ]
         if unread:
             raise AnsibleActionFail(f"Could not read {', '.join(unread)} on the host: set become: true for this task")
-        missing = [name for name in packages if name not in found("package", 0)]
-        other = [i for i, entry in enumerate(files) if not file_matches(entry, sums[i], found("file", i))]
+        other = [
+            i
+            for i, entry in enumerate(files)
+            if not file_matches(
+                entry, (targets if entry["state"] == "directory" else found).get(entry["dest"]), sums[i], found_sums
+            )
+        ]
         wrong_services, stale = [], []
-        for i, one in enumerate(services):
-            state = found("service", i)
-            if not service_matches(one, state):
+        for one, unit in zip(services, units(told["services"]), strict=True):
+            if not service_matches(one, unit):
                 wrong_services.append(one["name"])
-            elif one["state"] == "started" and is_stale(state):
+            elif one["state"] == "started" and is_stale(one, unit, targets):
                 stale.append(one["name"])
+        missing = [name for name in packages if name not in installed]
         # Entries as they were written, so that the role's next tasks find what it wrote, but no contents
         written = self._task.args.get("files") or []
         result.update(
@@ -150,7 +154,7 @@ def problems(packages: list[str], files: list[Entry]) -> list[str]:
     for entry in files:
         if sum(entry[kind] is not None for kind in KINDS) != 1:
             found.append(f"files: {entry['dest']} must have one of {', '.join(KINDS)}")
-        if not entry["dest"].startswith("/"):
+        if not PATH.fullmatch(entry["dest"]):
             found.append(f"files: dest must be an absolute path, not '{entry['dest']}'")
         if entry["mode"] is not None and not isinstance(entry["mode"], int) and not OCTAL.fullmatch(str(entry["mode"])):
             wanted = 'octal and in quotes, such as "0644"'
@@ -159,43 +163,57 @@ def problems(packages: list[str], files: list[Entry]) -> list[str]:
 
 
 def script(packages: list[str], files: list[Entry], services: list[Entry]) -> str:
-    """The shell command for the host."""
-    lines = [FUNCTIONS]
-    if packages:
-        names = " ".join(shlex.quote(name) for name in packages)
-        shown = "'compare package 0 ${Package}=${db:Status-Status}\\n'"
-        lines.append(f"dpkg-query --show --showformat={shown} -- {names} 2>/dev/null | sed -n '/=installed$/p'")
-    for i, entry in enumerate(files):
-        # A link to a directory is one, a link to a file would be replaced by a file
-        follow = "--dereference" if entry["state"] == "directory" else ""
-        lines.append(f"file {i} {shlex.quote(entry['dest'])} '{follow}'")
-    for i, one in enumerate(services):
-        lines.append(f"service {i} {shlex.quote(one['name'])}")
-        lines += [f"changed {i} {shlex.quote(path)}" for path in one["newer_than"]]
-    return "\n".join([*lines, "echo compare end"])
+    """The shell command for the host. It starts few processes, and says nothing of what is not there."""
+    paths = [entry["dest"] for entry in files]
+    sums = [entry["dest"] for entry in files if entry["state"] is None]
+    # A link to a directory is one, a link to a file would be replaced by a file
+    targets = [entry["dest"] for entry in files if entry["state"] == "directory"]
+    targets += [path for one in services for path in one["newer_than"]]
+    show = ["systemctl", "show", "--timestamp=us", "--property=ActiveState,UnitFileState,StateChangeTimestamp", "--"]
+    commands = {
+        "packages": (["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\\n", "--"], packages, []),
+        "files": (["find"], paths, ["-maxdepth", "0", "-printf", FORMAT]),
+        "targets": (["find", "-L"], targets, ["-maxdepth", "0", "-printf", FORMAT]),
+        "sums": (["find"], sums, ["-maxdepth", "0", "-type", "f", "-exec", "sha256sum", "--", "{}", "+"]),
+        "services": (show, [one["name"] for one in services], []),
+    }
+    lines = ["export LC_ALL=C TZ=UTC"]
+    for name, (command, operands, rest) in commands.items():
+        lines.append(f"echo '# {name}'")
+        if operands:
+            lines.append(f"{shlex.join([*command, *operands, *rest])} 2>/dev/null")
+    return "\n".join([*lines, "echo '# end'"])
 
 
-def parse(lines: list[str]) -> t.Callable[[str, int], Facts]:
-    """What the host said of a package, file or service; of times the latest."""
-    found: dict[tuple[str, int], Facts] = {}
+def sections(lines: list[str]) -> dict[str, list[str]]:
+    """What the host said, by the headings of the script."""
+    found: dict[str, list[str]] = {}
     for line in lines:
-        match = re.fullmatch(r"compare (package|file|service) (\d+) ([^=]+)=(.*)", line)
-        if match:
-            kind, number, name, value = match.groups()
-            facts = found.setdefault((kind, int(number)), {})
-            facts[name] = max(facts.get(name, ""), value)
-    return lambda kind, number: found.get((kind, number), {})
+        if line.startswith("# "):
+            found[line[2:]] = []
+        elif found:
+            found[list(found)[-1]].append(line)
+    return found
 
 
-def file_matches(entry: Entry, wanted_sum: str | None, found: Facts) -> bool:
-    if entry["state"] == "absent" or not found:
-        return entry["state"] == "absent" and not found
-    # An empty one has a type of its own
-    if found["type"] not in (
-        ("directory",) if entry["state"] == "directory" else ("regular file", "regular empty file")
-    ):
+def facts(lines: list[str]) -> dict[str, Facts]:
+    """What `find` said of files, by their paths."""
+    split = (dict(zip(FACTS, line.split("|", len(FACTS) - 1), strict=True)) for line in lines)
+    return {one["path"]: one for one in split}
+
+
+def units(lines: list[str]) -> list[Facts]:
+    """The properties of each unit; an empty line is between two of them."""
+    blocks = "\n".join(lines).split("\n\n")
+    return [dict(line.split("=", 1) for line in block.splitlines()) for block in blocks if block]
+
+
+def file_matches(entry: Entry, found: Facts | None, wanted_sum: str | None, sums: Facts) -> bool:
+    if entry["state"] == "absent" or found is None:
+        return entry["state"] == "absent" and found is None
+    if found["type"] != ("d" if entry["state"] == "directory" else "f"):
         return False
-    if wanted_sum is not None and found["sum"] != wanted_sum:
+    if wanted_sum is not None and sums[entry["dest"]] != wanted_sum:
         return False
     mode = entry["mode"]
     if mode is not None and int(found["mode"], 8) != (mode if isinstance(mode, int) else int(mode, 8)):
@@ -206,17 +224,17 @@ def file_matches(entry: Entry, wanted_sum: str | None, found: Facts) -> bool:
     )
 
 
-def service_matches(wanted: Entry, found: Facts) -> bool:
-    active = found.get("ActiveState") in ACTIVE
-    boot = found.get("UnitFileState")
+def service_matches(wanted: Entry, unit: Facts) -> bool:
+    active = unit.get("ActiveState") in ACTIVE
+    boot = unit.get("UnitFileState")
     enabled = boot in ENABLED if wanted["enabled"] else boot not in ENABLED[:2]
     return active == (wanted["state"] == "started") and enabled
 
 
-def is_stale(found: Facts) -> bool:
+def is_stale(wanted: Entry, unit: Facts, targets: dict[str, Facts]) -> bool:
     """Whether a file is newer than the service's last start or reload."""
-    if not found.get("changed"):
+    changed = [float(targets[path]["changed"]) for path in wanted["newer_than"] if path in targets]
+    if not changed:
         return False
-    _day, date, time, _zone = found["StateChangeTimestamp"].split()
-    since = datetime.fromisoformat(f"{date}T{time}+00:00")
-    return datetime.fromtimestamp(float(found["changed"]), UTC) > since
+    _day, date, time, _zone = unit["StateChangeTimestamp"].split()
+    return datetime.fromtimestamp(max(changed), UTC) > datetime.fromisoformat(f"{date}T{time}+00:00")

@@ -38,10 +38,11 @@ from pathlib import Path
 
 from ansible_collections.alphacoder.scaleout.plugins.module_utils._settings import unknown_names
 
-OPTIONS = ("hits_base_image", "hits_base_image_archive", "hits_cache_dir", "hits_image", "hits_python_version")
+OPTIONS = ("hits_base_image", "hits_base_image_archive", "hits_cache_dir", "hits_python_version")
 # A fact of the role
 OTHERS = ("hits_release",)
 REMOVED = {
+    "hits_image": "set app_image",
     "hits_database_url": "set DATABASE_URL in app_env",
     "hits_redis_url": "set REDIS_URL in app_env",
     "hits_workers": "set WORKERS in app_env",

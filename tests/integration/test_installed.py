@@ -76,8 +76,8 @@ class Project:
         assert "Traceback" not in done.stdout
         return done.stdout
 
-    def playbook(self, name: str, *arguments: str) -> str:
-        return self.run("ansible-playbook", f"alphacoder.scaleout.{name}", *arguments)
+    def playbook(self, name: str, *arguments: str, fails: bool = False) -> str:
+        return self.run("ansible-playbook", f"alphacoder.scaleout.{name}", *arguments, fails=fails)
 
     def install(self, source: str) -> None:
         self.folder.mkdir()
@@ -159,7 +159,7 @@ def test_playbooks_run_by_name(project: Project) -> None:
     assert status_of_a_page(project) == 200
     # Where nothing is to be deployed
     project.playbook("deploy")
-    assert "no former release" in project.run("ansible-playbook", "alphacoder.scaleout.rollback", fails=True)
+    assert "no former release" in project.playbook("rollback", fails=True)
     project.playbook("scale", "-e", "app_count=1", "--check")
     # The page that was seen after maintenance, and this one
     assert total(project) == before + 2

@@ -36,10 +36,8 @@ def test_variables_begin_with_the_role_and_say_their_type(role: str) -> None:
 
     assert [name for name in options if not name.startswith(f"{role}_")] == []
     assert [name for name, option in options.items() if "type" not in option or not option["description"]] == []
-    # The preflight of hits names the release, and so its image
     if "preflight" in specs(role):
-        missing = {"hits_image"} if role == "hits" else set()
-        assert specs(role)["preflight"]["options"] == {name: options[name] for name in options if name not in missing}
+        assert specs(role)["preflight"]["options"] == options
 
 
 def test_readme_has_the_tables_of_the_argument_specs(role: str) -> None:

@@ -25,14 +25,19 @@ pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="hosts have GNU
 
 DPKG = """#!/bin/sh
 for name; do case $name in
-redis-server) echo compare package 0 redis-server=installed ;;
-removed) echo compare package 0 removed=config-files ;;
+redis-server) echo redis-server installed ;;
+removed) echo removed config-files ;;
 esac; done
 exit 1
 """
 SYSTEMCTL = """#!/bin/sh
-for name; do :; done
-cat "$UNITS/$name" 2>/dev/null || printf 'ActiveState=inactive\\nUnitFileState=\\nStateChangeTimestamp=\\n'
+while [ "$1" != -- ]; do shift; done
+shift
+for name; do
+  cat "$UNITS/$name" 2>/dev/null || printf 'ActiveState=inactive\\nUnitFileState=\\nStateChangeTimestamp=\\n'
+  shift
+  [ $# = 0 ] || echo
+done
 """
 SECRET = "correct-horse"
 
