@@ -57,7 +57,7 @@ class BenchmarkError(Exception):
 
 @dataclass(frozen=True)
 class History:
-    """Hits that were there before, evenly over so many minutes of every instance."""
+    """Insert earlier hits, evenly over the minutes of every instance."""
 
     hits: int
     minutes: int
@@ -106,7 +106,7 @@ def batches(app: App) -> tuple[int, int]:
 
 
 def measure(app: App, page: str, clients: int, seconds: int) -> Sample:
-    """Keep one page busy for so many seconds."""
+    """Keep one page busy for that many seconds."""
     before = batches(app)
     command = ["wrk", "--threads", "1", "--connections", str(clients), "--duration", f"{seconds}s"]
     command += ["--script", str(HERE / "report.lua"), f"http://127.0.0.1:{app.port}{PAGES[page]}"]

@@ -266,7 +266,7 @@ class Lines:
             os.truncate(self.path, 0)
 
     def settle(self) -> int:
-        """Wait until the file grows no more, for two seconds (rsyslog writes once a second); return its lines."""
+        """Wait until the file has not grown for two seconds (rsyslog writes once a second); return its lines."""
         size, since = -1, time.monotonic()
         while time.monotonic() - since < 2:
             now = self.path.stat().st_size if self.path.exists() else 0
@@ -280,7 +280,7 @@ class Lines:
 
 
 def measure(root: Path, party: Party, seconds: int, keep_alive: bool) -> Sample:
-    """Keep one busy for so many seconds."""
+    """Keep one busy for that many seconds."""
     log = Lines(party.log) if party.log else None
     if log:
         log.empty()
