@@ -15,7 +15,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.alphacoder.scaleout.plugins.filter.app_servers import app_servers
-from ansible_collections.alphacoder.scaleout.plugins.filter.haproxy_problems import haproxy_problems
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_haproxy import haproxy_problems
 from haproxy_role import ROLE, defaults, refusal, render
 from support.ansible_templates import trusted
 from support.programs import haproxy_version

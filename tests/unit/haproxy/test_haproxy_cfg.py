@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.alphacoder.scaleout.plugins.filter.haproxy_problems import haproxy_problems
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_haproxy import haproxy_problems
 from haproxy_role import SERVERS, defaults, refusal, render, section
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st

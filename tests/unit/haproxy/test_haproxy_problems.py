@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.alphacoder.scaleout.plugins.filter.haproxy_problems import haproxy_problems
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_haproxy import haproxy_problems
 from haproxy_role import SERVERS, defaults, refusal, render
 
 TLS = {"name": "site", "content": "-----BEGIN CERTIFICATE-----\n…\n-----BEGIN PRIVATE KEY-----\n…\n"}

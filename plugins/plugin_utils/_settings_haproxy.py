@@ -4,51 +4,11 @@
 
 from __future__ import annotations
 
-DOCUMENTATION = r"""
-name: haproxy_problems
-short_description: What is wrong with the settings of role haproxy
-version_added: 0.1.0
-author: Alphacoder (@alphacoder)
-description:
-  - Names each setting that is wrong, its value, and what it must be.
-  - What HAProxy refuses with a clear message is left to HAProxy. This filter finds what HAProxy would report badly,
-    only warn of, or silently take for something else.
-  - Types and required keys are left to the role's argument specs.
-options:
-  _input:
-    description: The variables of role P(alphacoder.scaleout.haproxy#role), by name.
-    type: dict
-    required: true
-  pages:
-    description: The pages that HAProxy sends, each by the name of its file.
-    type: dict
-    default: {}
-seealso:
-  - plugin: alphacoder.scaleout.haproxy
-    plugin_type: role
-"""
-
-EXAMPLES = r"""
-- name: Check the settings
-  ansible.builtin.assert:
-    that: problems == []
-    fail_msg: "{{ problems | join('\n') }}"
-  vars:
-    problems: "{{ {'haproxy_timeout_client': 30} | alphacoder.scaleout.haproxy_problems }}"
-"""
-
-RETURN = r"""
-_value:
-  description: A sentence for each problem; empty if there is none.
-  type: list
-  elements: str
-"""
-
 import re
 import typing as t
 from collections.abc import Iterator
 
-from ansible_collections.alphacoder.scaleout.plugins.module_utils._settings import unknown_names
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings import unknown_names
 
 # What meta/argument_specs.yml has, without the prefix
 OPTIONS = tuple(
@@ -264,10 +224,3 @@ def _path(variable: str, section: Section) -> Path:
 def haproxy_problems(settings: dict[str, t.Any], pages: dict[str, str] | None = None) -> list[str]:
     """Return a sentence for each wrong setting of role haproxy; `settings` are its variables, `pages` texts by name."""
     return [*_problems(settings), *_pages(pages or {})]
-
-
-class FilterModule:
-    """Ansible's way to find the filter."""
-
-    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"haproxy_problems": haproxy_problems}

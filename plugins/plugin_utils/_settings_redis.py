@@ -5,44 +5,9 @@
 
 from __future__ import annotations
 
-DOCUMENTATION = r"""
-name: redis_problems
-short_description: What is wrong with the settings of role redis
-version_added: 0.1.0
-author: Alphacoder (@alphacoder)
-description:
-  - Names each setting that the role or Redis could not use, and says what would be right.
-  - The role's argument specs check types and required variables before.
-options:
-  _input:
-    description: The variables that begin with C(redis_), by name.
-    type: dict
-    required: true
-seealso:
-  - plugin: alphacoder.scaleout.redis
-    plugin_type: role
-"""
-
-EXAMPLES = r"""
-- name: Check the settings
-  ansible.builtin.assert:
-    that: problems == []
-    fail_msg: "{{ problems | join('\n') }}"
-  vars:
-    problems: "{{ {'redis_port': 70000} | alphacoder.scaleout.redis_problems }}"
-"""
-
-RETURN = r"""
-_value:
-  description: A sentence for each problem; empty if there is none.
-  type: list
-  elements: str
-"""
-
 import re
-import typing as t
 
-from ansible_collections.alphacoder.scaleout.plugins.module_utils._settings import (
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings import (
     Settings,
     not_between,
     unknown_names,
@@ -102,8 +67,3 @@ def redis_problems(settings: Settings) -> list[str]:
             "(0 is no limit)."
         )
     return problems + not_between(settings, "redis_port", 1, 65535)
-
-
-class FilterModule:
-    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"redis_problems": redis_problems}

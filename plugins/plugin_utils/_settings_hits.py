@@ -4,39 +4,11 @@
 
 from __future__ import annotations
 
-DOCUMENTATION = r"""
-name: hits_problems
-short_description: What is wrong with the settings of role hits
-version_added: 0.1.0
-author: Alphacoder (@alphacoder)
-description:
-  - Says of each setting that cannot work which one it is, what it is, and what would be right.
-options:
-  _input:
-    description: The variables of role P(alphacoder.scaleout.hits#role), by name.
-    type: dict
-    required: true
-seealso:
-  - plugin: alphacoder.scaleout.hits
-    plugin_type: role
-"""
-
-EXAMPLES = r"""
-problems: "{{ {'hits_python_version': '3'} | alphacoder.scaleout.hits_problems }}"
-"""
-
-RETURN = r"""
-_value:
-  description: A sentence for each problem; empty where there is none.
-  type: list
-  elements: str
-"""
-
 import re
 import typing as t
 from pathlib import Path
 
-from ansible_collections.alphacoder.scaleout.plugins.module_utils._settings import unknown_names
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings import unknown_names
 
 OPTIONS = ("hits_base_image", "hits_base_image_archive", "hits_cache_dir", "hits_python_version")
 # A fact of the role
@@ -54,7 +26,7 @@ REMOVED = {
 
 
 def hits_problems(settings: dict[str, t.Any]) -> list[str]:
-    """A sentence for each problem. See DOCUMENTATION."""
+    """A sentence for each problem."""
     problems = unknown_names(settings, "hits", OPTIONS, also=OTHERS, removed=REMOVED)
     version, archive = settings.get("hits_python_version", "3.13"), settings.get("hits_base_image_archive", "")
     if not re.fullmatch(r"3[.][0-9]+", version):
@@ -67,10 +39,3 @@ def hits_problems(settings: dict[str, t.Any]) -> list[str]:
             f"docker save {settings.get('hits_base_image', '')}, or leave the variable empty to pull the image."
         )
     return problems
-
-
-class FilterModule:
-    """What Ansible loads."""
-
-    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"hits_problems": hits_problems}

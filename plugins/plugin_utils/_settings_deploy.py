@@ -4,42 +4,17 @@
 
 from __future__ import annotations
 
-DOCUMENTATION = r"""
-name: deploy_problems
-short_description: What is wrong with the variables of a roll-out
-version_added: 0.1.0
-author: Alphacoder (@alphacoder)
-description:
-  - Says of each variable that cannot work which one it is, what it is, and what would be right.
-options:
-  _input:
-    description: The variables that begin with C(deploy_), by name.
-    type: dict
-    required: true
-"""
-
-EXAMPLES = r"""
-problems: "{{ {'deploy_batch': 'all'} | alphacoder.scaleout.deploy_problems }}"
-"""
-
-RETURN = r"""
-_value:
-  description: A sentence for each problem; empty where there is none.
-  type: list
-  elements: str
-"""
-
 import re
 import typing as t
 
-from ansible_collections.alphacoder.scaleout.plugins.module_utils._settings import not_between, unknown_names
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings import not_between, unknown_names
 
 OPTIONS = ("deploy_batch", "deploy_break_lock", "deploy_drain_timeout", "deploy_ready_timeout")
 BATCH = re.compile(r"[1-9]\d*%?")
 
 
 def deploy_problems(settings: dict[str, t.Any]) -> list[str]:
-    """A sentence for each problem. See DOCUMENTATION."""
+    """A sentence for each problem."""
     problems = unknown_names(settings, "deploy", OPTIONS, owner="the playbooks")
     batches = settings.get("deploy_batch", 1)
     for batch in batches if isinstance(batches, list) else [batches]:
@@ -51,10 +26,3 @@ def deploy_problems(settings: dict[str, t.Any]) -> list[str]:
     problems += not_between(settings, "deploy_drain_timeout", 0)
     problems += not_between(settings, "deploy_ready_timeout", 1)
     return problems
-
-
-class FilterModule:
-    """What Ansible loads."""
-
-    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"deploy_problems": deploy_problems}

@@ -8,9 +8,9 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.alphacoder.scaleout.plugins.filter.docker_problems import docker_problems
-from ansible_collections.alphacoder.scaleout.plugins.filter.postgresql_problems import postgresql_problems
-from ansible_collections.alphacoder.scaleout.plugins.filter.redis_problems import redis_problems
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_docker import docker_problems
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_postgresql import postgresql_problems
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_redis import redis_problems
 
 SECRET = "a-secret-of-14"
 TOO_SHORT = "secret"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.alphacoder.scaleout.plugins.filter.app_problems import app_problems
-from ansible_collections.alphacoder.scaleout.plugins.filter.deploy_problems import deploy_problems
-from ansible_collections.alphacoder.scaleout.plugins.filter.hits_problems import REMOVED, hits_problems
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_app import app_problems
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_deploy import deploy_problems
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_hits import REMOVED, hits_problems
 
 
 @pytest.mark.parametrize(

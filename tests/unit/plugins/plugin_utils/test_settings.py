@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.alphacoder.scaleout.plugins.module_utils._settings import not_between, unknown_names
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings import not_between, unknown_names
 
 OPTIONS = ("redis_port", "redis_maxmemory")
 

@@ -5,44 +5,10 @@
 
 from __future__ import annotations
 
-DOCUMENTATION = r"""
-name: postgresql_problems
-short_description: What is wrong with the settings of role postgresql
-version_added: 0.1.0
-author: Alphacoder (@alphacoder)
-description:
-  - Names each setting that the role or PostgreSQL could not use, and says what would be right.
-  - The role's argument specs check types and required variables before.
-options:
-  _input:
-    description: The variables that begin with C(postgresql_), by name.
-    type: dict
-    required: true
-seealso:
-  - plugin: alphacoder.scaleout.postgresql
-    plugin_type: role
-"""
-
-EXAMPLES = r"""
-- name: Check the settings
-  ansible.builtin.assert:
-    that: problems == []
-    fail_msg: "{{ problems | join('\n') }}"
-  vars:
-    problems: "{{ {'postgresql_port': 70000} | alphacoder.scaleout.postgresql_problems }}"
-"""
-
-RETURN = r"""
-_value:
-  description: A sentence for each problem; empty if there is none.
-  type: list
-  elements: str
-"""
-
 import re
 import typing as t
 
-from ansible_collections.alphacoder.scaleout.plugins.module_utils._settings import (
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings import (
     Settings,
     not_between,
     unknown_names,
@@ -141,8 +107,3 @@ def postgresql_problems(settings: Settings) -> list[str]:
         )
     problems += not_between(settings, "postgresql_backup_hour", 0, 23)
     return problems + not_between(settings, "postgresql_backup_days", 1)
-
-
-class FilterModule:
-    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"postgresql_problems": postgresql_problems}

@@ -4,44 +4,10 @@
 
 from __future__ import annotations
 
-DOCUMENTATION = r"""
-name: app_problems
-short_description: What is wrong with the settings of role app
-version_added: 0.1.0
-author: Alphacoder (@alphacoder)
-description:
-  - Says of each setting that cannot work which one it is, what it is, and what would be right.
-  - Types and required settings are checked by the role's argument specs.
-options:
-  _input:
-    description: The variables of role P(alphacoder.scaleout.app#role), by name.
-    type: dict
-    required: true
-seealso:
-  - plugin: alphacoder.scaleout.app
-    plugin_type: role
-"""
-
-EXAMPLES = r"""
-- name: Check the settings
-  ansible.builtin.assert:
-    that: problems == []
-    fail_msg: "{{ problems | join('\n') }}"
-  vars:
-    problems: "{{ {'app_port': 0} | alphacoder.scaleout.app_problems }}"
-"""
-
-RETURN = r"""
-_value:
-  description: A sentence for each problem; empty where there is none.
-  type: list
-  elements: str
-"""
-
 import re
 import typing as t
 
-from ansible_collections.alphacoder.scaleout.plugins.module_utils._settings import not_between, unknown_names
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings import not_between, unknown_names
 
 OPTIONS = (
     "app_beside",
@@ -74,7 +40,7 @@ AT_LEAST = {"app_health_timeout": 1, "app_min_ready_seconds": 0, "app_stop_timeo
 
 
 def app_problems(settings: dict[str, t.Any]) -> list[str]:
-    """A sentence for each problem. See DOCUMENTATION."""
+    """A sentence for each problem."""
     problems = unknown_names(settings, "app", OPTIONS, also=OTHERS)
 
     def check(name: str, pattern: re.Pattern[str], wanted: str) -> None:
@@ -97,10 +63,3 @@ def app_problems(settings: dict[str, t.Any]) -> list[str]:
             "INSTANCE_ID is set with app_instance_id."
         )
     return problems
-
-
-class FilterModule:
-    """What Ansible loads."""
-
-    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"app_problems": app_problems}

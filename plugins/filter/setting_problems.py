@@ -1,0 +1,80 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with the settings of a role."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: setting_problems
+short_description: What is wrong with the settings of a role
+version_added: 0.1.0
+author: Alphacoder (@alphacoder)
+description:
+  - Says of each setting that cannot work, and of each name that the role does not know, which one it is, and what would
+    be right. No sentence has a secret.
+  - Types and required settings are checked by the role's argument specs, and are taken as checked.
+positional: role
+options:
+  _input:
+    description: The variables that begin with the role's name, by name.
+    type: dict
+    required: true
+  role:
+    description: The role, or V(deploy) for the variables of a roll-out.
+    type: str
+    required: true
+    choices: [app, deploy, docker, haproxy, hits, postgresql, redis]
+  pages:
+    description: For V(haproxy), the HTML pages of the controller that it sends, by file.
+    type: dict
+"""
+
+EXAMPLES = r"""
+- name: Check the settings
+  ansible.builtin.assert:
+    that: problems == []
+    fail_msg: "{{ problems | join('\n') }}"
+  vars:
+    names: "{{ query('ansible.builtin.varnames', '^redis_') }}"
+    settings: "{{ dict(names | zip(query('ansible.builtin.vars', *names))) }}"
+    problems: "{{ settings | alphacoder.scaleout.setting_problems('redis') }}"
+"""
+
+RETURN = r"""
+_value:
+  description: A sentence for each problem; empty where there is none.
+  type: list
+  elements: str
+"""
+
+import typing as t
+
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_app import app_problems
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_deploy import deploy_problems
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_docker import docker_problems
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_haproxy import haproxy_problems
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_hits import hits_problems
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_postgresql import postgresql_problems
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_redis import redis_problems
+
+PROBLEMS: dict[str, t.Callable[..., list[str]]] = {
+    "app": app_problems,
+    "deploy": deploy_problems,
+    "docker": docker_problems,
+    "haproxy": haproxy_problems,
+    "hits": hits_problems,
+    "postgresql": postgresql_problems,
+    "redis": redis_problems,
+}
+
+
+def setting_problems(settings: dict[str, t.Any], role: str, **more: t.Any) -> list[str]:
+    """A sentence for each problem. See DOCUMENTATION."""
+    return PROBLEMS[role](settings, **more)
+
+
+class FilterModule:
+    """What Ansible loads."""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"setting_problems": setting_problems}
