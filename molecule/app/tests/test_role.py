@@ -74,6 +74,18 @@ def test_wrong_settings_change_nothing_and_are_all_named(service: Greeting) -> N
     assert service.containers() == before
 
 
+def test_former_release_returns_and_is_the_newest_on_record(service: Greeting, app: Host) -> None:
+    done = service.role(app_image="greeting:2")
+    assert done.returncode == 0, done.stdout
+    assert service.inspect("app-1", "{{.Config.Image}}") == "greeting:2"
+
+    done = service.role(app_state="rolled_back")
+    assert done.returncode == 0, done.stdout
+    assert service.inspect("app-1", "{{.Config.Image}}") == "greeting:1"
+    record = json.loads(app.file(f"/var/lib/alphacoder-app/{NAME}.json").content_string)
+    assert [one["release"] for one in record] == ["greeting:1", "greeting:2"]
+
+
 def test_settings_wait_where_the_app_may_not_be_replaced(service: Greeting) -> None:
     before = service.containers()
     done = service.role(app_replace=False, **SETTINGS)
