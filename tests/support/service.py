@@ -46,14 +46,14 @@ class Answer:
 
 
 @dataclass
-class Client:
-    """A client that keeps its cookies, and makes a connection for each request."""
+class Visitor:
+    """A browser: it keeps its cookies, wherever it goes, and makes a connection for each request."""
 
-    address: str
     cookies: dict[str, str] = field(default_factory=dict)
 
-    def get(self, path: str = "/api/hits") -> Answer:
-        connection = http.client.HTTPConnection(self.address, timeout=10)
+    def get(self, address: str, path: str, timeout: float = 10) -> tuple[int, str]:
+        """Status and text of the answer."""
+        connection = http.client.HTTPConnection(address, timeout=timeout)
         try:
             cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
             connection.request("GET", path, headers={"Cookie": cookie} if cookie else {})
@@ -63,8 +63,20 @@ class Client:
             connection.close()
         for header in response.headers.get_all("Set-Cookie", []):
             self.cookies |= {name: morsel.value for name, morsel in SimpleCookie(header).items()}
-        if response.status != 200:
-            return Answer(response.status, "", 0)
+        return response.status, text
+
+
+@dataclass
+class Client:
+    """A visitor of hits at one address."""
+
+    address: str
+    visitor: Visitor = field(default_factory=Visitor)
+
+    def get(self, path: str = "/api/hits") -> Answer:
+        status, text = self.visitor.get(self.address, path)
+        if status != 200:
+            return Answer(status, "", 0)
         values = json.loads(text)
         return Answer(200, values["instance"], values["total"])
 

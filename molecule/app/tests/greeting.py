@@ -5,19 +5,17 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from http.cookies import SimpleCookie
+from dataclasses import dataclass
 
 from support import REPO
 from support.measure import Request, Watch, load
-from support.service import Service
+from support.service import Service, Visitor
 from support.waiting import wait_until
 
 NAME = "greeting"
@@ -32,29 +30,16 @@ RATE = 40
 Done = subprocess.CompletedProcess[str]
 
 
-@dataclass
-class Visitor:
-    """A browser: it keeps its cookies, whichever load balancer it comes to."""
+class Guest(Visitor):
+    """A visitor of the greeting app."""
 
-    cookies: dict[str, str] = field(default_factory=dict)
-
-    def get(self, address: str, path: str = "/") -> tuple[int, str]:
-        """Status and text of the answer."""
-        connection = http.client.HTTPConnection(address, timeout=90)
-        try:
-            cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-            connection.request("GET", path, headers={"Cookie": cookie} if cookie else {})
-            response = connection.getresponse()
-            text = response.read().decode()
-        finally:
-            connection.close()
-        for header in response.headers.get_all("Set-Cookie", []):
-            self.cookies |= {name: morsel.value for name, morsel in SimpleCookie(header).items()}
-        return response.status, text
+    def hold(self, address: str) -> tuple[int, str]:
+        """Ask for what is answered once somebody asks for /let-go."""
+        return self.get(address, "/hold", timeout=90)
 
     def server(self, address: str) -> str:
         """Who answers with the greeting."""
-        status, text = self.get(address)
+        status, text = self.get(address, "/")
         assert (status, text[:11]) == (200, "Hello from "), text
         return text.removeprefix("Hello from ").strip()
 

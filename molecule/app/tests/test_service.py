@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from greeting import ARCHIVES, INVENTORY, LOCK, PORT, Done, Greeting, Seen, Visitor
+from greeting import ARCHIVES, INVENTORY, LOCK, PORT, Done, Greeting, Guest, Seen
 from support.service import LOG
 from support.waiting import wait_until
 
@@ -136,9 +136,9 @@ def test_scale_out_brings_the_release_to_new_servers(service: Greeting) -> None:
 def test_maintenance_lets_requests_end_and_shuts_others_out(service: Greeting) -> None:
     """The server stays out: the next test finds it so."""
     address = service.public_address("lb-2")
-    visitor = Visitor({"SERVERID": "app-4"})
+    visitor = Guest({"SERVERID": "app-4"})
     with ThreadPoolExecutor(1) as pool:
-        held = pool.submit(visitor.get, address, "/hold")
+        held = pool.submit(visitor.hold, address)
         wait_until("the request is there", lambda: service.sessions("lb-2", "app-4"))
         with service.meanwhile("maintenance", host="app-4", state="drain", deploy_drain_timeout=120) as maintenance:
             # The servers have the release, and other settings
@@ -161,7 +161,7 @@ def test_rollback_in_halves_takes_over_a_lock(service: Greeting) -> None:
     with service.visited() as seen, ThreadPoolExecutor(1) as pool:
         with service.meanwhile("rollback", **options) as rollback:
             # For longer than its server may take to finish
-            pool.submit(Visitor({"SERVERID": "app-1"}).get, service.public_address("lb-2"), "/hold")
+            pool.submit(Guest({"SERVERID": "app-1"}).hold, service.public_address("lb-2"))
         succeeded(rollback.result())
 
     assert seen.failed == []
