@@ -109,8 +109,7 @@ class DataTier:
 
     def converge(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Configure PostgreSQL anew."""
-        tags = "postgresql_configure,postgresql_service"
-        return self.service.play(CONVERGE, "--limit", "postgresql", "--tags", tags, *arguments)
+        return self.service.play(CONVERGE, "--limit", "postgresql", "--tags", "postgresql", *arguments)
 
     def inventory(self, folder: Path, groups: dict[str, str]) -> list[str]:
         """The arguments for another inventory of the same droplets, by group."""
