@@ -108,7 +108,7 @@ def test_wrong_daemon_options_end_the_run_and_are_mended_by_right_ones(service: 
     assert done.returncode != 0
     failed = f"{', '.join(service.group('app'))} failed, with the message above"
     assert failed in " ".join(done.stdout.split()), done.stdout
-    assert "PLAY [Load balancer]" not in done.stdout
+    assert "Read whether the service is in maintenance" not in done.stdout
     if app.run("dockerd --help | grep -q -e --validate").succeeded:
         # The daemon's own words
         assert "invalid logging level: loud" in done.stdout, done.stdout
