@@ -137,7 +137,7 @@ def test_files_that_an_interrupted_run_left_unread_are_read_by_the_next_one(data
         }
 
     version = data.show("server_version").split(".")[0]
-    tags = ",".join(f"{role}_{part}" for role in since() for part in ("configure", "service"))
+    tags = ",".join(since())
     # As if it had ended between writing a file and its handler
     data.host.check_output("touch /etc/redis/users.conf /etc/postgresql/%s/main/pg_hba.conf", version)
     data.app.check_output("touch /etc/docker/daemon.json")
