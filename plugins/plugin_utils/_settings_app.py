@@ -56,10 +56,31 @@ def app_problems(settings: dict[str, t.Any]) -> list[str]:
     problems += not_between(settings, "app_beside_port", 0, 65535)
     for name, least in AT_LEAST.items():
         problems += not_between(settings, name, least)
-    wrong = [name for name in settings.get("app_env", {}) if not VARIABLE.fullmatch(name) or name == "INSTANCE_ID"]
+    if not re.search(r"[:@][^/]+$", str(settings.get("app_image", ":1"))):
+        problems.append(
+            f"app_image is '{settings['app_image']}'; it must have a tag, such as :1.4. Without one it is latest, "
+            "which a host that has it does not pull again."
+        )
+    paths = settings.get("app_tmpfs", [])
+    if not isinstance(paths, list) or not all(str(path).startswith("/") for path in paths):
+        problems.append(f"app_tmpfs is {paths!r}; it must be a list of paths, such as [/tmp].")
+    return problems + _environment(settings.get("app_env", {}))
+
+
+def _environment(env: t.Any) -> list[str]:
+    """What is wrong with app_env. Its values are secret."""
+    if not isinstance(env, dict):
+        return ["app_env must be a dictionary of names and values, such as {GREETING: Hello}."]
+    problems = []
+    wrong = [str(name) for name in env if not VARIABLE.fullmatch(str(name)) or name == "INSTANCE_ID"]
     if wrong:
         problems.append(
             f"app_env has {', '.join(wrong)}; a name must be letters, digits and _, and must not begin with a digit. "
             "INSTANCE_ID is set with app_instance_id."
         )
+    odd = [
+        str(name) for name, value in env.items() if isinstance(value, bool) or not isinstance(value, str | int | float)
+    ]
+    if odd:
+        problems.append(f"app_env: the value of {', '.join(map(str, odd))} must be text in quotes, or a number.")
     return problems

@@ -17,9 +17,16 @@ from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_hits
     "settings",
     [
         {},
-        {"app_image": "shop", "app_name": "shop", "app_port": "8080", "app_health_path": ""},
+        {"app_image": "shop:1", "app_name": "shop", "app_port": "8080", "app_health_path": ""},
         {"app_image": "localhost:5000/me/Shop_1:1.4@sha256:abc", "app_health_path": "/up?deep=1"},
-        {"app_env": {"_A1": "x"}, "app_beside_port": 0, "app_stop_timeout": 0, "app_count": 2, "app_pending": True},
+        {"app_image": "localhost:5000/shop@sha256:abc", "app_tmpfs": []},
+        {
+            "app_env": {"_A1": "x", "WORKERS": 4, "RATE": 0.5},
+            "app_beside_port": 0,
+            "app_stop_timeout": 0,
+            "app_count": 2,
+            "app_pending": True,
+        },
     ],
 )
 def test_good_settings_of_an_app(settings: dict[str, Any]) -> None:
@@ -30,7 +37,7 @@ def test_good_settings_of_an_app(settings: dict[str, Any]) -> None:
     ("settings", "says"),
     [
         ({"app_image": "Shop:1"}, "app_image is 'Shop:1'; it must be an image reference"),
-        ({"app_image": ""}, "app_image is ''; it must be an image reference"),
+        ({"app_image": "/:1"}, "it must be an image reference"),
         ({"app_image": "shop:1 --privileged"}, "it must be an image reference"),
         ({"app_name": "my shop"}, "app_name is 'my shop'; it must be letters"),
         ({"app_health_path": "up"}, "app_health_path is 'up'; it must be empty, or begin with /"),
@@ -40,6 +47,11 @@ def test_good_settings_of_an_app(settings: dict[str, Any]) -> None:
         ({"app_beside_port": -1}, "app_beside_port is -1; it must be between 0 and 65535"),
         ({"app_health_timeout": 0}, "app_health_timeout is 0; it must be 1 or more"),
         ({"app_stop_timeout": -1}, "app_stop_timeout is -1; it must be 0 or more"),
+        ({"app_image": "localhost:5000/shop"}, "it must have a tag"),
+        ({"app_tmpfs": "/tmp /run"}, "app_tmpfs is '/tmp /run'; it must be a list of paths"),
+        ({"app_tmpfs": ["run"]}, "it must be a list of paths"),
+        ({"app_env": "TOKEN=secret"}, "app_env must be a dictionary of names and values"),
+        ({"app_env": {"DEBUG": False, "OTHER": None}}, "the value of DEBUG, OTHER must be text in quotes, or a number"),
         ({"app_env": {"NOT-A-NAME": "secret"}}, "app_env has NOT-A-NAME; a name must be"),
         ({"app_env": {"INSTANCE_ID": "secret"}}, "INSTANCE_ID is set with app_instance_id"),
         ({"app_healt_path": "/up"}, "app_healt_path is no variable of role app; did you mean app_health_path?"),
@@ -53,7 +65,7 @@ def test_wrong_setting_of_an_app_is_named(settings: dict[str, Any], says: str) -
 
 
 def test_all_that_is_wrong_is_named_at_once() -> None:
-    assert len(app_problems({"app_image": "", "app_port": 0, "app_env": {"1": ""}, "app_imgae": "x"})) == 4
+    assert len(app_problems({"app_image": "Shop:1", "app_port": 0, "app_env": {"1": ""}, "app_imgae": "x"})) == 4
 
 
 @pytest.mark.parametrize(
