@@ -100,7 +100,6 @@ CHECKS = (
     Check("haproxy, Debian 13", HAPROXY, droplets=True),
     Check("haproxy, Debian 12", (*DEBIAN_12, *HAPROXY), droplets=True),
     Check("app, Debian 13", APP, droplets=True),
-    Check("app, Debian 12", (*DEBIAN_12, *APP), droplets=True),
     Check("operations, Debian 13", OPERATIONS, droplets=True, alone=True),
 )
 
