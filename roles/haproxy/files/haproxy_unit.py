@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What haproxy.service does at a start, a reload and a stop, so that no request and no operator's word is lost.
@@ -69,7 +68,8 @@ def check(path: str, without: Sequence[str] = ()) -> None:
                 # HAProxy reads no hidden file of a folder with certificates
                 aside = other.rename(other.with_name(f".{other.name}"))
                 later.callback(aside.rename, other)
-        done = subprocess.run([PROGRAM, "-c", "-f", path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        command = [PROGRAM, "-c", "-f", path]
+        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     messages = [line for line in done.stdout.splitlines() if "[ALERT]" in line or "[WARNING]" in line]
     if done.returncode == 0:
         messages = taken_addresses(path)
@@ -129,14 +129,14 @@ def show_messages() -> None:
     subprocess.run(["journalctl", "--sync"], check=False)
     journal = ["journalctl", "--unit=haproxy", "--lines=1000", "--output=cat", "--quiet", "--no-pager"]
     messages: list[str] = []
-    for line in subprocess.run(journal, stdout=subprocess.PIPE, text=True).stdout.splitlines():
+    for line in subprocess.run(journal, check=False, stdout=subprocess.PIPE, text=True).stdout.splitlines():
         if line.startswith(("Starting haproxy.service", "Reloading haproxy.service")):
             messages = []
         elif "[ALERT]" in line:
             messages.append(line)
     # A worker says other things, and at any time
     master = ["systemctl", "show", "--property=MainPID", "--value", "haproxy"]
-    pid = subprocess.run(master, stdout=subprocess.PIPE, text=True).stdout.strip()
+    pid = subprocess.run(master, check=False, stdout=subprocess.PIPE, text=True).stdout.strip()
     show([line for line in messages if pid == "0" or f"({pid})" in line], CONFIG, sys.stdout)
 
 
@@ -248,7 +248,7 @@ def reload(master: int) -> None:
     if not Path(MASTER).exists():
         os.kill(master, signal.SIGUSR2)
         return
-    before, _ = processes()
+    before = processes()[0]
     os.kill(master, signal.SIGUSR2)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
