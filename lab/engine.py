@@ -218,13 +218,20 @@ class Engine:
         return sorted(set(found.split()))
 
     def remove_images(self, names: list[str]) -> None:
-        """Removes images, even if one disappears together with another."""
-        for name in names:
-            try:
-                self.run("rmi", "--force", name)
-            except EngineError as error:
-                if "No such image" not in str(error):
-                    raise
+        """Removes images, even if one disappears together with another, or is what a later one was built on."""
+        while names:
+            left = []
+            for name in names:
+                try:
+                    self.run("rmi", "--force", name)
+                except EngineError as error:
+                    if "dependent child images" in str(error):
+                        left.append(name)
+                    elif "No such image" not in str(error):
+                        raise
+            if left == names:
+                raise EngineError(f"{', '.join(names)} cannot be removed: other images were built on them")
+            names = left
 
 
 def _labels(lab: str, kind: str, data: dict[str, Any]) -> list[str]:

@@ -14,9 +14,9 @@ description:
 options:
   _input:
     description:
-      - The variables of all hosts by name. Load balancers have C(scaleout_haproxy)
-        (M(alphacoder.scaleout.haproxy_info)) and C(scaleout_marks) (lines that begin with C(maintenance) or end with
-        the lock's text), app servers have C(scaleout_running) (M(community.docker.docker_container_info)).
+      - The variables of all hosts by name. Load balancers have C(__scaleout_haproxy)
+        (M(alphacoder.scaleout.haproxy_info)) and C(__scaleout_marks) (lines that begin with C(maintenance) or end with
+        the lock's text), app servers have C(__scaleout_running) (M(community.docker.docker_container_info)).
     type: dict
     required: true
   balancers:
@@ -71,7 +71,7 @@ def _address(host: Host, port: int) -> str:
 
 
 def _balancer(host: Host) -> dict[str, t.Any]:
-    info = host.get("scaleout_haproxy", {})
+    info = host.get("__scaleout_haproxy", {})
     process = info.get("process") or {}
     return {
         "name": host["inventory_hostname"],
@@ -82,7 +82,7 @@ def _balancer(host: Host) -> dict[str, t.Any]:
 
 
 def _app(host: Host, now: datetime.datetime) -> dict[str, t.Any]:
-    running = host.get("scaleout_running", {})
+    running = host.get("__scaleout_running", {})
     container = running.get("container") or {}
     state = container.get("State", {})
     uptime = None
@@ -132,7 +132,7 @@ def service_status(
     servers_of = {
         name: [
             {**server, "balancer": name}
-            for server in hosts[name].get("scaleout_haproxy", {}).get("servers") or []
+            for server in hosts[name].get("__scaleout_haproxy", {}).get("servers") or []
             if server["backend"] == backend
         ]
         for name in balancers
@@ -153,7 +153,7 @@ def service_status(
     if len(releases) > 1:
         drift.append(f"releases differ: {', '.join(releases)}")
 
-    marks = [mark for name in balancers for mark in hosts[name].get("scaleout_marks", {}).get("stdout_lines", [])]
+    marks = [mark for name in balancers for mark in hosts[name].get("__scaleout_marks", {}).get("stdout_lines", [])]
     holders = [found[0] for mark in marks if (found := re.search(r"[{].*[}]", mark))]
     return {
         "backend": backend,

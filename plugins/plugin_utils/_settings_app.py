@@ -82,5 +82,5 @@ def _environment(env: t.Any) -> list[str]:
         str(name) for name, value in env.items() if isinstance(value, bool) or not isinstance(value, str | int | float)
     ]
     if odd:
-        problems.append(f"app_env: the value of {', '.join(map(str, odd))} must be text in quotes, or a number.")
+        problems.append(f"app_env: the value of {', '.join(odd)} must be text in quotes, or a number.")
     return problems

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from lab import checks, cli, daemons, engine, images, state
-from lab.errors import LabError
+from lab.errors import EngineError, LabError
 
 # Says when it is there: for a moment, a process that begins has no words yet
 PROGRAM = "import time; print(flush=True); time.sleep(60)"
@@ -169,3 +169,31 @@ def test_a_pid_that_is_another_program_now_is_left_alone(tmp_path: Path) -> None
     finally:
         other.kill()
         other.wait()
+
+
+class Shelf(engine.Engine):
+    """An engine with images, each of which may have been built on another one; a named one can't be removed at all."""
+
+    def __init__(self, parents: dict[str, str], stuck: str = "") -> None:
+        self.parents, self.stuck = parents, stuck
+
+    def run(self, *args: str, stdin: bytes | None = None) -> str:
+        name = args[-1]
+        if name not in self.parents:
+            raise EngineError(f"No such image: {name}")
+        if name in self.parents.values() or name == self.stuck:
+            raise EngineError("unable to delete it (cannot be forced) - image has dependent child images")
+        del self.parents[name]
+        return ""
+
+
+def test_images_are_removed_whichever_was_built_on_which() -> None:
+    shelf = Shelf({"base": "", "app": "base", "release": "app"})
+    shelf.remove_images(["app", "base", "gone", "release"])
+    assert shelf.parents == {}
+
+
+def test_image_that_cannot_be_removed_is_named() -> None:
+    shelf = Shelf({"base": "", "app": "base"}, stuck="app")
+    with pytest.raises(EngineError, match="base, app cannot be removed: other images were built on them"):
+        shelf.remove_images(["base", "app"])

@@ -32,14 +32,16 @@ SETTINGS = {
 }
 
 
-def preflight(directory: Path, groups: dict[str, Any], **settings: Any) -> subprocess.CompletedProcess[str]:
+def preflight(
+    directory: Path, groups: dict[str, Any], *arguments: str, **settings: Any
+) -> subprocess.CompletedProcess[str]:
     """Run the preflight on a static inventory, without settings that are None."""
     inventory = directory / "hosts.yml"
     hosts = {group: {"hosts": hosts} for group, hosts in groups.items()}
     variables = {name: value for name, value in (SETTINGS | settings).items() if value is not None}
     inventory.write_text(yaml.safe_dump({"all": {"children": hosts, "vars": variables}}))
     done = subprocess.run(
-        [PLAYBOOK, "-i", str(inventory), str(REPO / "playbooks" / "preflight.yml")],
+        [PLAYBOOK, "-i", str(inventory), *arguments, str(REPO / "playbooks" / "preflight.yml")],
         cwd=REPO,
         env={**os.environ, "NO_COLOR": "1", "COLUMNS": "400"},
         stdout=subprocess.PIPE,
@@ -111,6 +113,22 @@ def test_tier_that_listens_for_itself_only_is_named(tmp_path: Path) -> None:
     assert done.returncode != 0
     said = " ".join(done.stdout.split())
     assert "app-1, app-2: app_publish_address is not set, so the other tiers could not reach them." in said
+
+
+def test_port_that_no_load_balancer_asks_is_named(tmp_path: Path) -> None:
+    done = preflight(tmp_path, everything(), app_publish_port=9000)
+
+    assert done.returncode != 0
+    said = " ".join(done.stdout.split())
+    assert "app-1: app_publish_port is 9000, but the load balancers ask scaleout_app_port, 8000." in said
+
+
+def test_limit_that_leaves_the_checks_out_is_refused(tmp_path: Path) -> None:
+    done = preflight(tmp_path, everything(), "--limit", "lb-1")
+
+    assert done.returncode != 0
+    assert "--limit lb-1 leaves out localhost" in " ".join(done.stdout.split())
+    assert preflight(tmp_path, everything(), "--limit", "localhost,lb-1").returncode == 0
 
 
 def test_variable_that_a_playbook_does_not_know_is_named(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def server(name: str, address: str = "", backend: str = "app", status: str = "UP
 
 def balancer(name: str, *servers: dict[str, Any], **more: Any) -> dict[str, Any]:
     answer = {"process": {"version": "3.0", "uptime": 5, "connections": 1}, "servers": list(servers)}
-    return {"inventory_hostname": name, "private_address": "10.0.0.9", "scaleout_haproxy": answer, **more}
+    return {"inventory_hostname": name, "private_address": "10.0.0.9", "__scaleout_haproxy": answer, **more}
 
 
 def app(name: str, image: str = "shop:1", **more: Any) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def app(name: str, image: str = "shop:1", **more: Any) -> dict[str, Any]:
     return {
         "inventory_hostname": name,
         "private_address": APPS[name],
-        "scaleout_running": {"container": container, "exists": True},
+        "__scaleout_running": {"container": container, "exists": True},
         **more,
     }
 
@@ -63,8 +63,8 @@ def test_drift_is_named_for_each_load_balancer() -> None:
     found = status(
         balancer("lb-1", server("app-1", "10.9.9.9:8000"), server("old-1", "10.0.0.3:8000")),
         balancer("lb-2", server("app-1"), server("app-2"), server("other", "10.0.0.4:1", backend="static")),
-        balancer("lb-3") | {"scaleout_haproxy": {"unreachable": True, "msg": "No route to host"}},
-        balancer("lb-4") | {"scaleout_haproxy": {"failed": True, "msg": "no socket", "servers": []}},
+        balancer("lb-3") | {"__scaleout_haproxy": {"unreachable": True, "msg": "No route to host"}},
+        balancer("lb-4") | {"__scaleout_haproxy": {"failed": True, "msg": "no socket", "servers": []}},
         app("app-1"),
         app("app-2", "shop:2"),
     )
@@ -83,8 +83,8 @@ def test_hosts_without_a_container_or_an_answer() -> None:
     both = server("app-1"), server("app-2")
     found = status(
         balancer("lb-1", *both),
-        app("app-1", scaleout_running={"exists": False, "container": None}),
-        app("app-2", scaleout_running={"unreachable": True, "msg": "No route to host"}),
+        app("app-1", __scaleout_running={"exists": False, "container": None}),
+        app("app-2", __scaleout_running={"unreachable": True, "msg": "No route to host"}),
     )
 
     assert found["drift"] == ["app-1: no container", "app-2: unreachable"]
@@ -94,7 +94,7 @@ def test_hosts_without_a_container_or_an_answer() -> None:
 def test_lock_and_maintenance_are_shown() -> None:
     holder = {"user": "root", "host": "vm", "since": "today", "for": "deploy"}
     marks = [f"alphacoder-scaleout.lock held by {json.dumps(holder)}", "maintenance "]
-    found = status(balancer("lb-1", server("app-1"), scaleout_marks={"stdout_lines": marks}), app("app-1"))
+    found = status(balancer("lb-1", server("app-1"), __scaleout_marks={"stdout_lines": marks}), app("app-1"))
 
     assert found["lock"] == holder
     assert found["maintenance"] is True
