@@ -32,12 +32,30 @@ OWN_SECTIONS = {
     "haproxy_backends": {"app": "haproxy_servers"},
 }
 # What these sections are made of. Those with a default don't count while they have it
-OF_PUBLIC = (
-    "acl allow deny frontend_extra http_request http_response rate_limit redirect tcp_request use_backend".split()
-)
-OF_APP = (
-    "backend_extra balance cookie hash_type http_check http_reuse httpchk maintenance stick stick_table".split()
-)
+OF_PUBLIC = [
+    "acl",
+    "allow",
+    "deny",
+    "frontend_extra",
+    "http_request",
+    "http_response",
+    "rate_limit",
+    "redirect",
+    "tcp_request",
+    "use_backend",
+]
+OF_APP = [
+    "backend_extra",
+    "balance",
+    "cookie",
+    "hash_type",
+    "http_check",
+    "http_reuse",
+    "httpchk",
+    "maintenance",
+    "stick",
+    "stick_table",
+]
 OF_STATS = ["stats_password", "stats_user"]
 USUAL = {"balance": "roundrobin", "http_reuse": "safe", "stats_user": "stats"}
 NAME = re.compile(r"[A-Za-z0-9_.:-]+")
@@ -46,7 +64,17 @@ TIME = re.compile(r"[1-9]\d*(us|ms|s|m|h|d)")
 SHARING = re.compile(r"\s(interface|namespace|thread|process|transparent)\s")
 A_TIME = "a number with its unit (us, ms, s, m, h or d), such as '30s'"
 MINIMUM = {"haproxy_maxconn": 0, "haproxy_retries": 0, "haproxy_log_days": 1}
-ONLY_HTTP = "http_request http_response http_after_response redirect rate_limit cookie maintenance http_reuse retry_on".split()
+ONLY_HTTP = [
+    "http_request",
+    "http_response",
+    "http_after_response",
+    "redirect",
+    "rate_limit",
+    "cookie",
+    "maintenance",
+    "http_reuse",
+    "retry_on",
+]
 BALANCE_OF_HTTP = re.compile(r"(uri|url_param|hdr)\b")
 
 Section = dict[str, t.Any]

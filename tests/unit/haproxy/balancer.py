@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The role's haproxy.cfg in a real HAProxy, with real back ends and clients beside it.
 
-All is at addresses of 127.0.0.0/8, which is a machine's own to the last one: what a configuration says of 10.110.0.3:443
-holds here for 127.N.0.3:20443. So each server, each load balancer and each client keeps an address of its own.
+All is at addresses of 127.0.0.0/8, which are a machine's own to the last one: what a configuration says of
+10.110.0.3:443 holds here for 127.N.0.3:20443. So each server, each load balancer and each client keeps an address of its own.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ class Balancer:
         if scheme == "https":
             connection: socket.socket = self.connect_tls(443, host, source, **(tls_options or {}))
         else:
-            name, _, port = host.partition(":")
+            _, _, port = host.partition(":")
             connection = self.connect(int(port or 80), source)
         client = http.client.HTTPConnection(host)
         client.sock = connection
