@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings import unknown_names
 
+WORDS = re.compile(r"\w+")
 # What meta/argument_specs.yml has, without the prefix
 OPTIONS = tuple(
     f"haproxy_{name}"
-    for name in re.findall(
-        r"\w+",
+    for name in WORDS.findall(
         """
 acl allow backend_extra backends balance bind certificates cookie default_server defaults_extra deny error_pages
 extra frontend_extra frontends global_extra hard_stop_after hash_type http_check http_request http_response
@@ -32,30 +32,12 @@ OWN_SECTIONS = {
     "haproxy_backends": {"app": "haproxy_servers"},
 }
 # What these sections are made of. Those with a default don't count while they have it
-OF_PUBLIC = [
-    "acl",
-    "allow",
-    "deny",
-    "frontend_extra",
-    "http_request",
-    "http_response",
-    "rate_limit",
-    "redirect",
-    "tcp_request",
-    "use_backend",
-]
-OF_APP = [
-    "backend_extra",
-    "balance",
-    "cookie",
-    "hash_type",
-    "http_check",
-    "http_reuse",
-    "httpchk",
-    "maintenance",
-    "stick",
-    "stick_table",
-]
+OF_PUBLIC = WORDS.findall(
+    "acl allow deny frontend_extra http_request http_response rate_limit redirect tcp_request use_backend"
+)
+OF_APP = WORDS.findall(
+    "backend_extra balance cookie hash_type http_check http_reuse httpchk maintenance stick stick_table"
+)
 OF_STATS = ["stats_password", "stats_user"]
 USUAL = {"balance": "roundrobin", "http_reuse": "safe", "stats_user": "stats"}
 NAME = re.compile(r"[A-Za-z0-9_.:-]+")
@@ -64,17 +46,9 @@ TIME = re.compile(r"[1-9]\d*(us|ms|s|m|h|d)")
 SHARING = re.compile(r"\s(interface|namespace|thread|process|transparent)\s")
 A_TIME = "a number with its unit (us, ms, s, m, h or d), such as '30s'"
 MINIMUM = {"haproxy_maxconn": 0, "haproxy_retries": 0, "haproxy_log_days": 1}
-ONLY_HTTP = [
-    "http_request",
-    "http_response",
-    "http_after_response",
-    "redirect",
-    "rate_limit",
-    "cookie",
-    "maintenance",
-    "http_reuse",
-    "retry_on",
-]
+ONLY_HTTP = WORDS.findall(
+    "http_request http_response http_after_response redirect rate_limit cookie maintenance http_reuse retry_on"
+)
 BALANCE_OF_HTTP = re.compile(r"(uri|url_param|hdr)\b")
 
 Section = dict[str, t.Any]

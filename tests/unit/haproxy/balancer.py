@@ -3,7 +3,7 @@
 """The role's haproxy.cfg in a real HAProxy, with real back ends and clients beside it.
 
 All is at addresses of 127.0.0.0/8, which are a machine's own to the last one: what a configuration says of
-10.110.0.3:443 holds here for 127.N.0.3:20443. So each server, each load balancer and each client keeps an address of its own.
+10.110.0.3:443 holds here for 127.N.0.3:20443. So each server, load balancer and client keeps an address of its own.
 """
 
 from __future__ import annotations

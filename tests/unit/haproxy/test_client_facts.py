@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What servers are told of a client: what HAProxy sees, or a trusted proxy says, and never what the client says itself."""
+"""What servers are told of a client: what HAProxy sees, or a trusted proxy says and never what the client says."""
 
 from __future__ import annotations
 
