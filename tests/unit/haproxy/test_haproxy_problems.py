@@ -189,6 +189,13 @@ def test_problem_is_named_with_what_would_be_right(settings: dict[str, Any], say
         {"haproxy_frontends": [{"name": "stats", "bind": "*:81"}]},
         {"haproxy_bind": "", "haproxy_frontends": [{"name": "public", "bind": "*:81", "default_backend": "app"}]},
         {"haproxy_bind": "", "haproxy_servers": [], "haproxy_backends": [{"name": "app", "servers": SERVERS}]},
+        # Peers by the names of the inventory
+        {"haproxy_extra": "peers lbs\n    peer lb-1 192.0.2.1:10000\n    peer lb-2 192.0.2.2:10000\n"},
+        {
+            "haproxy_global_extra": "localpeer one",
+            "haproxy_extra": "peers lbs\n    peer one 192.0.2.1:10000\n",
+            "haproxy_stick_table": "type ip size 1m peers lbs",
+        },
         # Checks
         {"haproxy_httpchk": "/healthz"},
         {"haproxy_http_check": ["send meth HEAD uri /readyz", "expect status 200"]},
