@@ -17,9 +17,9 @@ OPTIONS = tuple(
     for name in WORDS.findall(
         """
 acl allow backend_extra backends balance bind certificates cookie default_server defaults_extra deny error_pages
-extra frontend_extra frontends global_extra hard_stop_after hash_type http_check http_request http_response
-http_reuse httpchk log_days log_format maintenance maintenance_page maxconn mode rate_limit redirect retries
-retry_on servers ssl_default_bind_ciphers ssl_default_bind_ciphersuites ssl_default_bind_options stats_bind
+extra frontend_extra frontends global_extra hard_stop_after hash_type http_after_response http_check http_request
+http_response http_reuse httpchk log_days log_format maintenance maintenance_page maxconn mode rate_limit redirect
+retries retry_on servers ssl_default_bind_ciphers ssl_default_bind_ciphersuites ssl_default_bind_options stats_bind
 stats_password stats_user stick stick_table sysctl tcp_request timeout_check timeout_client timeout_connect
 timeout_http_keep_alive timeout_http_request timeout_queue timeout_server timeout_tunnel trusted_proxies
 use_backend wait_for_server
@@ -33,7 +33,8 @@ OWN_SECTIONS = {
 }
 # What these sections are made of. Those with a default don't count while they have it
 OF_PUBLIC = WORDS.findall(
-    "acl allow deny frontend_extra http_request http_response rate_limit redirect tcp_request use_backend"
+    "acl allow deny frontend_extra http_after_response http_request http_response rate_limit redirect tcp_request "
+    "use_backend"
 )
 OF_APP = WORDS.findall(
     "backend_extra balance cookie hash_type http_check http_reuse httpchk maintenance stick stick_table"
@@ -113,6 +114,10 @@ def _frontend(path: Path, section: Section, backends: list[str]) -> Iterator[str
     ):
         right = "{requests: a number above 0, period: a time}, such as {requests: 100, period: 10s}"
         yield _wrong(path("rate_limit"), limit, right)
+    # Of the common case, stick_table is the backend's
+    if limit and section.get("stick_table") and path is not _flat:
+        right = "empty, for rate_limit is the frontend's only table; put it into a backend of its own"
+        yield _wrong(path("stick_table"), section["stick_table"], right)
     for key in ("use_backend", "default_backend"):
         for line in _lines(section.get(key)):
             target = line.split()[0] if line.split() else ""

@@ -20,5 +20,6 @@ def trusted(value: Any) -> Any:
 
 
 def render(template: str, variables: dict[str, Any]) -> str:
-    """What Ansible makes of the template's text."""
-    return str(Templar(loader=DataLoader(), variables=trusted(variables)).template(trust_as_template(template)))
+    """What module template makes of this text."""
+    templar = Templar(loader=DataLoader(), variables=trusted(variables))
+    return str(templar.template(trust_as_template(template), escape_backslashes=False))

@@ -8,7 +8,9 @@ All is at addresses of 127.0.0.0/8, which are a machine's own to the last one: w
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import http.client
 import http.server
 import json
@@ -58,7 +60,7 @@ class Net:
     @staticmethod
     def port(of: int) -> int:
         """Which port it is here: none that needs root, or that the kernel gives to clients."""
-        return of % 10000 + 20000
+        return of % 10000 + (20000 if of < 10000 else 10000)
 
     def place(self, of: str) -> tuple[str, int]:
         """Where `ADDRESS:PORT` of a recipe is here."""
@@ -113,16 +115,15 @@ class Balancer:
         for old, new in (changes or {}).items():
             assert old in text, f"{old!r} is not in:\n{text}"
             text = text.replace(old, new)
-        text = text.replace("/run/haproxy/", f"{folder}/").replace(
-            "log                           /dev/log", f"log {folder}/log"
-        )
-        text = re.sub(r"^\s+chroot .*\n", "", text, flags=re.MULTILINE)
+        text = re.sub(r"^\s+chroot .*\n", "", self.net.moved(text, own), flags=re.MULTILINE)
         # What takes seconds in a service takes a moment here
-        text = re.sub(r"\b((?:fast|down)?inter) \d+m?s", r"\1 50ms", text)
-        self.text = self.net.moved(text, own)
+        text = re.sub(r"\b((?:fast|down)?inter) \d+m?s", r"\1 200ms", text)
+        self.text = text.replace("/run/haproxy/", f"{folder}/").replace(" /dev/log ", f" {folder}/log ")
         config = place(self.text, folder)
         for lua in folder.glob("*.lua"):
             lua.write_text(lua.read_text().replace("/run/haproxy/", f"{folder}/"))
+        # No server's state, as after a boot
+        (folder / "server-state").write_text("1\n")
         self._log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         (folder / "log").unlink(missing_ok=True)
         self._log.bind(str(folder / "log"))
@@ -155,12 +156,17 @@ class Balancer:
         rows = [line.split(",") for line in self.tell("show stat -1 4 -1").splitlines()[1:] if line]
         return {f"{row[0]}/{row[1]}": row[17].split()[0] for row in rows}
 
+    def sessions(self, backend: str) -> dict[str, int]:
+        """How many connections each of a backend's servers has."""
+        rows = [line.split(",") for line in self.tell(f"show stat {backend} 4 -1").splitlines()[1:] if line]
+        return {row[1]: int(row[4]) for row in rows}
+
     def wait_for(self, **statuses: str) -> None:
         """Return when all servers are up but those that are named, as `backend__server="DOWN"`."""
         wanted = {name.replace("__", "/").replace("_", "-"): status for name, status in statuses.items()}
 
         def as_wanted() -> object:
-            assert self.process.poll() is None, f"{self.said()}\n{self.text}"
+            assert self.process.poll() is None, "HAProxy has ended"
             found = self.statuses()
             assert not set(wanted) - {name.replace("_", "-") for name in found}, found
             wrong = {
@@ -168,12 +174,15 @@ class Balancer:
                 for name, status in found.items()
                 if status not in ("no", wanted.get(name.replace("_", "-"), "UP"))
             }
-            return found and not wrong
+            return bool(found) and not wrong
 
         try:
             wait_until(f"all UP but {wanted}", as_wanted, 10)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.said()}\n{self.text}") from error
+        # What it warns of, it often leaves out
+        warnings = re.findall(r"\[WARNING\].*config : .*", self.said())
+        assert not warnings, warnings
 
     def log_line(self) -> str:
         """The next line of the access log, without what syslog puts before it."""
@@ -278,7 +287,8 @@ class Backend:
     ) -> None:
         class Handler(socketserver.BaseRequestHandler):
             def handle(self) -> None:
-                self.request.settimeout(10)
+                # Longer than a client waits, so that whoever ends a connection is not this one
+                self.request.settimeout(60)
                 with contextlib.suppress(OSError):
                     serve(self.request)
 
@@ -344,6 +354,8 @@ class App(Backend):
                 self.send_response(101)
                 self.send_header("Upgrade", "websocket")
                 self.send_header("Connection", "Upgrade")
+                key = f"{self.headers['Sec-WebSocket-Key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+                self.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode())
                 self.end_headers()
                 while part := self.connection.recv(65536):
                     self.connection.sendall(app.name.encode() + b" " + part)

@@ -30,9 +30,8 @@ def render(**settings: Any) -> str:
     machine = {
         "__haproxy_maxconn": {"stdout": "10240\n"},
         "ansible_managed": "Ansible managed",
-        "inventory_hostname": "lb-1",
     }
-    variables = {**defaults(), "haproxy_servers": SERVERS, **settings, **machine}
+    variables = {**defaults(), "inventory_hostname": "lb-1", "haproxy_servers": SERVERS, **settings, **machine}
     template = (ROLE / "templates" / "haproxy.cfg.j2").read_text()
     return ansible_templates.render(template, variables)
 

@@ -36,6 +36,11 @@ INVENTORY: dict[str, Any] = {
     "inventory_dir": "/inventory",
     "vault_shop_certificate": PEM,
     "vault_stats_password": "a-secret-of-16",
+    "vault_redis_password": "a-secret",
+    # openssl passwd -5 -salt salt PASSWORD, of the passwords lovelace and turing
+    "vault_ada_hash": "$5$salt$Y8aoWE2QuvuAge3mVSTF8Ldc2YkFaetz12V8I6RCNjD",
+    "vault_alan_hash": "$5$salt$SPy9l1S9HoxtITGDeqS2CH8R/b1k/WWfs8r9fqkFKK3",
+    "inventory_hostname": "lb-1",
 }
 # Words of the pages that begin like a variable
 NO_VARIABLES = {"haproxy_server", "haproxy_info", "haproxy_stats_password"}
@@ -63,15 +68,16 @@ def examples() -> Iterator[Any]:
                 yield pytest.param(settings, id=f"{page.name}:{line}")
 
 
-def resolved(settings: dict[str, Any], server: dict[str, Any]) -> dict[str, Any]:
-    """The settings with the inventory's answers, and the hosts of group app as haproxy_servers."""
+def resolved(settings: dict[str, Any], server: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """The settings with the inventory's answers and those of `more`; the hosts of group app as haproxy_servers."""
     hosts = {
         name: {**variables, "inventory_hostname": name, "scaleout_haproxy_server": server}
         for name, variables in HOSTVARS.items()
     }
     servers = app_servers([hosts[name] for name in INVENTORY["groups"]["app"]], 8000)
     templar = Templar(
-        loader=DataLoader(), variables=trusted({**INVENTORY, "hostvars": hosts, "haproxy_servers": servers})
+        loader=DataLoader(),
+        variables=trusted({**INVENTORY, "hostvars": hosts, "haproxy_servers": servers, **settings, **more}),
     )
     return {name: templar.template(value) for name, value in trusted({"haproxy_servers": servers, **settings}).items()}
 
@@ -131,7 +137,7 @@ def test_log_format_is_explained_in_full() -> None:
     }
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, REPO / "docs" / "recipes.md"], ids=lambda page: page.name)
 def test_links_of_the_page_lead_somewhere(page: Path) -> None:
     for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text()):
         path = (page.parent / target).resolve() if target else page

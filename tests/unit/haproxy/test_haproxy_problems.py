@@ -128,6 +128,19 @@ def test_defaults_with_a_server_are_right() -> None:
             "haproxy_rate_limit is {'requests': 100}; it must be {requests: a number above 0",
         ),
         ({"haproxy_rate_limit": {"requests": 0, "period": "1s"}}, "haproxy_rate_limit is"),
+        (
+            {
+                "haproxy_frontends": [
+                    {
+                        "name": "more",
+                        "bind": "*:81",
+                        "rate_limit": {"requests": 5, "period": "1s"},
+                        "stick_table": "type ip size 1m store gpc0",
+                    }
+                ]
+            },
+            "stick_table of more in haproxy_frontends is 'type ip size 1m store gpc0'; it must be empty",
+        ),
         ({"haproxy_rate_limit": {"requests": 5, "period": "1"}}, "haproxy_rate_limit is"),
         # Lines
         (
