@@ -30,6 +30,7 @@ def render(**settings: Any) -> str:
     machine = {
         "__haproxy_maxconn": {"stdout": "10240\n"},
         "ansible_managed": "Ansible managed",
+        "inventory_hostname": "lb-1",
     }
     variables = {**defaults(), "haproxy_servers": SERVERS, **settings, **machine}
     template = (ROLE / "templates" / "haproxy.cfg.j2").read_text()
@@ -58,7 +59,8 @@ def place(text: str, folder: Path) -> Path:
     # The distribution's package makes them, and tests do without it
     for kind in ("user", "group"):
         text = text.replace(f"    {kind:<29} haproxy\n", "")
-    shutil.copy(ROLE / "files" / "wait-for-server.lua", folder)
+    for script in (ROLE / "files").glob("*.lua"):
+        shutil.copy(script, folder)
     path = folder / "haproxy.cfg"
     path.write_text(text)
     return path
