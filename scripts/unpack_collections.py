@@ -22,7 +22,7 @@ NEEDED = ("community/docker", "community/postgresql", "community/library_invento
 def main() -> None:
     """Download the package and unpack what is needed; exits with pip's own message if it can't be had."""
     downloads = REPO / ".build" / "downloads"
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    pip = [sys.executable, "-m", "pip", "download", "--no-input", "--quiet", "--disable-pip-version-check", "--no-deps"]
     done = subprocess.run([*pip, "--dest", str(downloads), "-r", str(REPO / "requirements-collections.txt")])
     if done.returncode:
         sys.exit(

@@ -36,6 +36,7 @@ FILE_OPTIONS: dict[str, Entry] = {
     "mode": {"type": "raw"},
     "validate": {"type": "str"},
     "notify": {"type": "raw"},
+    "secret": {"type": "bool"},
 }
 SERVICE_OPTIONS: dict[str, Entry] = {
     "name": {"type": "str", "required": True},

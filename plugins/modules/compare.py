@@ -84,6 +84,10 @@ options:
         description:
           - For the task that writes the file; only returned.
         type: raw
+      secret:
+        description:
+          - Whether that task shows no diff; only returned.
+        type: bool
   services:
     description:
       - Units of systemd. A name without a suffix is that of a service.

@@ -17,8 +17,8 @@ OPTIONS = tuple(
     for name in WORDS.findall(
         """
 acl allow backend_extra backends balance bind certificates cookie default_server defaults_extra deny error_pages
-extra frontend_extra frontends global_extra hard_stop_after hash_type http_after_response http_check http_request
-http_response http_reuse httpchk log_days log_format maintenance maintenance_page maxconn mode rate_limit redirect
+extra files frontend_extra frontends global_extra hard_stop_after hash_type http_after_response http_check
+http_request http_response http_reuse httpchk log_days log_format maintenance maintenance_page maxconn mode rate_limit redirect
 retries retry_on servers ssl_default_bind_ciphers ssl_default_bind_ciphersuites ssl_default_bind_options stats_bind
 stats_password stats_user stick stick_table sysctl tcp_request timeout_check timeout_client timeout_connect
 timeout_http_keep_alive timeout_http_request timeout_queue timeout_server timeout_tunnel trusted_proxies
@@ -194,6 +194,21 @@ def _certificates(certificates: list[Section]) -> Iterator[str]:
         yield f"haproxy_certificates must not have two certificates of one name ({name})"
 
 
+def _files(files: list[Section]) -> Iterator[str]:
+    names = [str(file["name"]) for file in files]
+    part = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+    for name, file in zip(names, files, strict=True):
+        where = f"file {name} of haproxy_files"
+        if not re.fullmatch(rf"{part}(/{part})*", name):
+            yield f"{where} must have a name of letters, digits and _ . -, such as hosts.map or maps/hosts.map"
+        if (file.get("content") is not None) == bool(file.get("src")):
+            yield f"{where} must have one of content and src"
+        if any(other.startswith(f"{name}/") for other in names):
+            yield f"{where} must have another name, for that is the folder of another file"
+    for name in _doubles(names):
+        yield f"haproxy_files must not have two files of one name ({name})"
+
+
 def _stats(settings: Section) -> Iterator[str]:
     if settings.get("haproxy_stats_bind"):
         if len(str(settings.get("haproxy_stats_password") or "")) < 12:
@@ -250,11 +265,12 @@ def _problems(settings: Section) -> Iterator[str]:
     yield from _listeners([*binds, ("haproxy_stats_bind", settings.get("haproxy_stats_bind"))])
     yield from _times(settings)
     yield from _certificates(settings.get("haproxy_certificates") or [])
+    yield from _files(settings.get("haproxy_files") or [])
     yield from _stats(settings)
     for name, value in settings.items():
         if name in MINIMUM and int(value) < MINIMUM[name]:
             yield _wrong(name, value, f"{MINIMUM[name]} or more")
-        elif not name.endswith("_extra") and name not in ("haproxy_certificates", "haproxy_stats_password"):
+        elif not name.endswith(("_extra", "_certificates", "_files", "_password")):
             yield from _several_lines(name, value)
 
 

@@ -61,3 +61,23 @@ def test_tests_that_keep_the_promises_exist() -> None:
     assert named
     for path, name in named:
         assert f"\ndef {name}(" in (REPO / path).read_text(), name
+
+
+def test_programs_that_may_ask_are_told_that_nobody_answers() -> None:
+    """They would wait for ever where there is a terminal."""
+    must_say = {
+        r"\bpsql --no-psqlrc": "--no-password",
+        r"\bpip\b['\", ]+(?:install|download)\b": "--no-input",
+        r"\bapt-get install\b": "DEBIAN_FRONTEND=noninteractive",
+    }
+    # A build of Docker's has no terminal
+    files = [
+        file
+        for folder in ("roles", "scripts")
+        for file in (REPO / folder).rglob("*")
+        if file.is_file() and file.name != "Dockerfile" and file.suffix not in (".md", ".pyc")
+    ]
+    for program, word in must_say.items():
+        texts = {file: file.read_text() for file in files if re.search(program, file.read_text())}
+        assert texts, program
+        assert [file for file, text in texts.items() if word not in text] == [], program

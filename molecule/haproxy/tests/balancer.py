@@ -227,6 +227,19 @@ class Balancer:
     def certificates(self) -> list[str]:
         return self.host.check_output("ls -A /etc/haproxy/certs").split()
 
+    def files(self) -> str:
+        """All that the role writes, to the last byte, mode and date."""
+        places = "/etc/haproxy /etc/systemd/system/haproxy.service.d /etc/sysctl.d /etc/logrotate.d /usr/local/sbin"
+        return self.host.check_output(
+            f"find {places} -printf '%p %M %u %g %t\\n' | sort; find {places} -type f -exec sha256sum {{}} +"
+        )
+
+    def certificate(self, name: str = "") -> str:
+        """Whose certificate a client gets that asks for this name, or for none."""
+        ask = f"-servername {name}" if name else "-noservername"
+        shown = f"openssl s_client -connect {self.address}:443 {ask} </dev/null 2>&1 | openssl x509 -noout -subject"
+        return self.host.check_output(shown).rpartition("CN")[2].strip(" =")
+
     def process(self) -> str:
         """The master process: a restart changes it, a reload doesn't."""
         return self.host.check_output("systemctl show --property=MainPID --value haproxy")

@@ -323,6 +323,22 @@ def test_tls_before_1_2_is_refused(balancer: Balancer) -> None:
         context.wrap_socket(connection, server_hostname="one.test")
 
 
+def test_client_without_a_certificate_of_the_ca_is_refused(balancer: Balancer) -> None:
+    def get(certificate: str | None, **headers: str) -> Reply:
+        context = trust("one")
+        context.set_alpn_protocols([])
+        if certificate:
+            context.load_cert_chain(REPO / ".build" / "molecule-haproxy" / f"{certificate}.pem")
+        return balancer.get(port=8009, tls=context, name="one.test", headers=headers)
+
+    assert get("laptop").seen_headers("X-Client") == ["/O=Test/CN=laptop"]
+    # What a client says of itself is replaced
+    assert get("laptop", **{"X-Client": "/CN=root"}).seen_headers("X-Client") == ["/O=Test/CN=laptop"]
+    for certificate in (None, "stranger"):
+        with pytest.raises((ssl.SSLError, ConnectionResetError)):
+            get(certificate)
+
+
 def curl(balancer: Balancer, *arguments: str) -> str:
     """curl, from a server's droplet: it speaks HTTP/2, and its address is another than the test's."""
     return balancer.service.host(balancer.servers[0]).check_output("curl --silent --max-time 10 " + " ".join(arguments))
@@ -408,6 +424,13 @@ def test_client_that_asks_too_often_gets_429_until_it_asks_less(balancer: Balanc
 
 
 # Routing
+
+
+def test_requests_are_routed_by_a_map(balancer: Balancer) -> None:
+    first, second, _ = balancer.servers
+    homes = [balancer.get(port=8008, headers={"Host": host}).server for host in ("images.test", "else.test")]
+
+    assert homes == [first, second]
 
 
 def test_requests_are_routed_by_host_and_path(balancer: Balancer) -> None:

@@ -3,9 +3,10 @@
 """What haproxy.service does at a start, a reload and a stop, so that no request and no operator's word is lost.
 
 haproxy-unit check FILE        fails with HAProxy's message, and the line that it means, where HAProxy refuses the file,
-                               or where an address that it binds is taken. More files: as if those were not there
+                               or where an address that it binds is taken; shows what HAProxy warns of
 haproxy-unit certificate FILE  fails where the file is not a certificate with the private key that belongs to it
-haproxy-unit messages          shows why the last start or reload failed, with the lines that HAProxy means
+haproxy-unit try               fails where HAProxy would refuse the files that are in /run/haproxy-next by their paths
+haproxy-unit apply [reload]    puts those files into effect, or has everything as it was; `reload`: even without any
 haproxy-unit save              notes the servers' states (drain, maint, weight) for the next process
 haproxy-unit prepare           before a start: makes what was noted fit the configuration
 haproxy-unit reload PID        checks, saves, has the master process PID start a new worker, and waits until it serves
@@ -15,24 +16,39 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import TextIO
 
 ADMIN = "/run/haproxy/admin.sock"
 CONFIG = os.environ.get("CONFIG", "/etc/haproxy/haproxy.cfg")
 PROGRAM = "/usr/sbin/haproxy"
 MASTER = "/run/haproxy-master.sock"
 STATE = "/run/haproxy/server-state"
+RUN = Path("/run/haproxy")
+FOLDER = Path("/etc/haproxy")
+CERTIFICATES = FOLDER / "certs"
+# Last in the folder, for HAProxy shows its first certificate to a client that asks for no name
+PLACEHOLDER = "~placeholder.pem"
+# What the role brought
+LIST = FOLDER / "files-of-ansible"
+# New files, by their paths, and what they replace until HAProxy has them
+NEXT = Path("/run/haproxy-next")
+FORMER = FOLDER / ".former"
+SYSCTL = Path("/etc/sysctl.d/60-haproxy.conf")
+DROP_IN = Path("/etc/systemd/system/haproxy.service.d/scaleout.conf")
+NONLOCAL = {socket.AF_INET: "net.ipv4.ip_nonlocal_bind", socket.AF_INET6: "net.ipv6.ip_nonlocal_bind"}
 # rsyslog's, in HAProxy's chroot
 LOG = "/var/lib/haproxy/dev/log"
 # Keywords that begin a section
@@ -60,92 +76,346 @@ def ask(path: str, command: str) -> str:
     return answer.decode(errors="replace")
 
 
-def check(path: str, without: Sequence[str] = ()) -> None:
-    """Exit with HAProxy's message, and the lines that it means, if it refuses the file without those others."""
-    with contextlib.ExitStack() as later:
-        for other in map(Path, without):
-            if other.exists():
-                # HAProxy reads no hidden file of a folder with certificates
-                aside = other.rename(other.with_name(f".{other.name}"))
-                later.callback(aside.rename, other)
-        command = [PROGRAM, "-c", "-f", path]
-        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+class Refused(Exception):
+    """HAProxy can't have the new files; the text says why."""
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a program, and show it neither a terminal nor an input: what it asks, nobody would answer."""
+    return subprocess.run(
+        command,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+
+
+def check(path: str, folder: Path | None = None, nonlocal_families: Iterable[int] = ()) -> list[str]:
+    """Return what HAProxy warns of, or raise Refused; each message has the line that it means.
+
+    With a folder, as if that were /etc/haproxy: its other files are checked with this one.
+    """
+    command = [PROGRAM, "-c", "-f", path]
+    file = Path(path)
+    if folder:
+        # What the former process noted of its servers is no word on this file
+        with tempfile.TemporaryDirectory(dir=folder.parent) as other_run:
+            Path(other_run, Path(STATE).name).write_text("1\n")
+            RUN.mkdir(exist_ok=True)
+            inside = 'mount --bind "$0" "$1" && mount --bind "$2" "$3" && shift 3 && exec "$@"'
+            places = (str(folder), str(FOLDER), other_run, str(RUN))
+            done = run("unshare", "--mount", "sh", "-c", inside, *places, *command)
+        file = folder / file.relative_to(FOLDER)
+    else:
+        done = run(*command)
+    text = file.read_text(errors="replace")
     messages = [line for line in done.stdout.splitlines() if "[ALERT]" in line or "[WARNING]" in line]
-    if done.returncode == 0:
-        messages = taken_addresses(path)
-    if done.returncode or messages:
-        show(messages, path, sys.stderr)
-        sys.exit(1)
+    refused = (messages or [done.stdout]) if done.returncode else taken_addresses(text, path, nonlocal_families)
+    if refused:
+        raise Refused("\n".join(explained(refused, path, text)))
+    return list(explained(messages, path, text))
 
 
-def taken_addresses(path: str) -> list[str]:
+def bind_lines(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Give the number and the words of each bind line."""
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split()
+        if words[:1] == ["bind"] and len(words) > 1:
+            yield number, words
+
+
+def taken_addresses(text: str, path: str, nonlocal_families: Iterable[int] = ()) -> list[str]:
     """Return a message for each bind line whose address another program has, or this machine hasn't.
 
     HAProxy finds that out only when it starts, and then has the old process stop listening for a second, to try again.
+    `nonlocal_families` are those for which the kernel is going to be told that an address need not be there.
     """
-    lines = [line.split() for line in Path(path).read_text().splitlines()]
-    if ["noreuseport"] in lines:
+    if re.search(r"^\s*noreuseport\s*$", text, re.MULTILINE):
         # HAProxy's own sockets would look like another program's
         return []
     messages = []
-    for number, words in enumerate(lines, 1):
-        if words[:1] != ["bind"] or {"transparent", "interface", "namespace"} & set(words):
+    for number, words in bind_lines(text):
+        if {"transparent", "interface", "namespace"} & set(words):
             continue
         for address in words[1].split(","):
             found = re.fullmatch(r"(?:ipv[46]@)?\[?([^]@]*?)\]?:(\d+)", address)
             if not found:
                 continue
             host, port = found.groups()
-            with socket.socket(socket.AF_INET6 if ":" in host or "ipv6@" in address else socket.AF_INET) as probe:
+            family = socket.AF_INET6 if ":" in host or "ipv6@" in address else socket.AF_INET
+            with socket.socket(family) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 # As HAProxy does it: so the process that runs is not in the way
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 try:
                     probe.bind(("" if host == "*" else host, int(port)))
                 except OSError as error:
-                    if error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
+                    missing = error.errno == errno.EADDRNOTAVAIL and family not in nonlocal_families
+                    if missing or error.errno == errno.EADDRINUSE:
                         messages.append(f"cannot bind {address}: {error.strerror} [{path}:{number}]")
     return messages
 
 
-def show(messages: Iterable[str], path: str, stream: TextIO) -> None:
-    """Write each message, and after it the line of the file that it is about."""
-    lines = Path(path).read_text().splitlines()
+def explained(messages: Iterable[str], path: str, text: str) -> Iterator[str]:
+    """Give each message, and after it the line of the file that it is about."""
+    lines = text.splitlines()
     for message in messages:
-        print(message.replace(path, "haproxy.cfg"), file=stream)
+        yield message.replace(path, "haproxy.cfg")
         number = re.search(re.escape(path) + r":(\d+)\]", message)
         if number:
-            print(f"    line {number[1]}: {lines[int(number[1]) - 1].strip()}", file=stream)
+            yield f"    line {number[1]}: {lines[int(number[1]) - 1].strip()}"
         elif "FD limit" in message:
             # HAProxy doesn't say that this is where the number comes from
             for at, line in enumerate(lines, 1):
                 if line.split()[:1] == ["maxconn"]:
-                    print(f"    line {at}: {line.strip()}", file=stream)
+                    yield f"    line {at}: {line.strip()}"
                     break
 
 
-def show_messages() -> None:
-    """Show what the master process said since systemd last began to start or reload it."""
-    subprocess.run(["journalctl", "--sync"], check=False)
-    journal = ["journalctl", "--unit=haproxy", "--lines=1000", "--output=cat", "--quiet", "--no-pager"]
+def reasons() -> str:
+    """Return what the master process said since systemd last began to start or reload it."""
+    run("journalctl", "--sync")
+    journal = run("journalctl", "--unit=haproxy", "--lines=1000", "--output=cat", "--quiet", "--no-pager")
     messages: list[str] = []
-    for line in subprocess.run(journal, check=False, stdout=subprocess.PIPE, text=True).stdout.splitlines():
+    for line in journal.stdout.splitlines():
         if line.startswith(("Starting haproxy.service", "Reloading haproxy.service")):
             messages = []
         elif "[ALERT]" in line:
             messages.append(line)
     # A worker says other things, and at any time
-    master = ["systemctl", "show", "--property=MainPID", "--value", "haproxy"]
-    pid = subprocess.run(master, check=False, stdout=subprocess.PIPE, text=True).stdout.strip()
-    show([line for line in messages if pid == "0" or f"({pid})" in line], CONFIG, sys.stdout)
+    pid = run("systemctl", "show", "--property=MainPID", "--value", "haproxy").stdout.strip()
+    of_master = [line for line in messages if pid == "0" or f"({pid})" in line]
+    return "\n".join(explained(of_master, CONFIG, Path(CONFIG).read_text(errors="replace")))
 
 
 def check_certificate(path: str) -> None:
-    """Exit with the reason if HAProxy could not use this file."""
+    """Raise Refused if HAProxy could not use this file."""
+
+    def passphrase() -> str:
+        raise Refused("its key has a passphrase, and HAProxy cannot ask for it: write the key without one")
+
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path)
+        # OpenSSL itself would ask at the terminal
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path, password=passphrase)
     except (ssl.SSLError, ValueError) as error:
-        sys.exit(f"not a certificate with the private key that belongs to it, each in PEM: {error}")
+        raise Refused(f"not a certificate with the private key that belongs to it, each in PEM: {error}") from error
+
+
+def differs(new: Path, old: Path) -> bool:
+    """Whether a file is to be replaced by another."""
+    if old.is_symlink() or not old.is_file():
+        return True
+    facts = [(stat.st_mode, stat.st_uid, stat.st_gid, stat.st_size) for stat in (new.stat(), old.stat())]
+    return facts[0] != facts[1] or new.read_bytes() != old.read_bytes()
+
+
+def staged_changes() -> dict[Path, Path | None]:
+    """Return the new file for each path, or none where a file goes: one that the role brought and no longer lists."""
+    changes: dict[Path, Path | None] = {}
+    for new in sorted(NEXT.rglob("*")):
+        old = Path("/") / new.relative_to(NEXT)
+        if not new.is_dir() and differs(new, old):
+            changes[old] = new
+    new_list = changes.get(LIST)
+    if new_list and LIST.exists():
+        for line in sorted(set(LIST.read_text().splitlines()) - set(new_list.read_text().splitlines())):
+            path = Path(line)
+            if path.is_relative_to(FOLDER) and path.is_file():
+                changes[path] = None
+    return changes
+
+
+def certificates(folder: Path) -> list[Path]:
+    """Return what HAProxy takes for certificates in a folder, without a placeholder."""
+    others = (PLACEHOLDER, ".issuer", ".ocsp", ".sctl", ".key")
+    return (
+        [
+            path
+            for path in folder.iterdir()
+            if path.is_file() and not path.name.startswith(".") and not path.name.endswith(others)
+        ]
+        if folder.is_dir()
+        else []
+    )
+
+
+def uncertified(text: str, folder: Path) -> dict[Path, str]:
+    """Return the folders of certificates that bind lines name and that have none, each with such a line.
+
+    HAProxy would not start at all. A folder that has had a certificate is left out: HAProxy's refusal is right there.
+    """
+    found = {}
+    for _number, words in bind_lines(text):
+        for word, value in pairwise(words):
+            path = Path(value)
+            if word != "crt" or not path.is_relative_to(CERTIFICATES):
+                continue
+            copy = folder / path.relative_to(FOLDER)
+            if copy.is_dir() and not certificates(copy) and not certificates(path):
+                found[path] = " ".join(words)
+    return found
+
+
+def make_placeholder(path: Path) -> None:
+    """Write a certificate that no client trusts and that is for no name."""
+    with tempfile.TemporaryDirectory() as folder:
+        certificate, key = (f"{folder}/{name}.pem" for name in ("certificate", "key"))
+        of = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3650"]
+        to = ["-subj", "/CN=placeholder.invalid", "-keyout", key, "-out", certificate]
+        done = run("openssl", "req", "-x509", *of, *to)
+        if done.returncode:
+            raise Refused(f"could not make a certificate that holds the place of the first one: {done.stdout}")
+        path.touch(mode=0o600)
+        path.write_text(Path(certificate).read_text() + Path(key).read_text())
+
+
+def add_placeholders(changes: dict[Path, Path | None], folder: Path) -> list[str]:
+    """Have a placeholder where there is no certificate yet, and nowhere else; return what is to be said of that."""
+    text = (folder / "haproxy.cfg").read_text(errors="replace")
+    wanted = uncertified(text, folder)
+    for path in CERTIFICATES.rglob(PLACEHOLDER):
+        if path.parent not in wanted:
+            changes[path] = None
+            (folder / path.relative_to(FOLDER)).unlink()
+    for parent in wanted:
+        path = parent / PLACEHOLDER
+        if not path.exists():
+            changes[path] = folder / path.relative_to(FOLDER)
+            make_placeholder(folder / path.relative_to(FOLDER))
+    return [
+        f"{parent} has no certificate yet: a self-signed one, which no client trusts, holds its place. "
+        f"Put yours there and reload HAProxy.\n    {line}"
+        for parent, line in wanted.items()
+    ]
+
+
+def kernel_parameters(file: Path) -> dict[str, str]:
+    """Return the parameters that a file of /etc/sysctl.d sets."""
+    lines = (line.partition("=") for line in file.read_text().splitlines() if not line.startswith(("#", ";")))
+    return {key.strip().lstrip("-"): value.strip() for key, _, value in lines if key.strip()}
+
+
+def check_changes(changes: dict[Path, Path | None], folder: Path) -> list[str]:
+    """Return the warnings of what is to be in effect; raise Refused if that can't be. `folder` is for /etc/haproxy."""
+    shutil.copytree(FOLDER, folder, symlinks=True, dirs_exist_ok=True)
+    wrong = []
+    for path, new in changes.items():
+        if path.is_relative_to(FOLDER):
+            copy = folder / path.relative_to(FOLDER)
+            copy.unlink(missing_ok=True)
+            if new:
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(new, copy)
+        if new and path.parent == CERTIFICATES:
+            try:
+                check_certificate(str(new))
+            except Refused as error:
+                wrong.append(f"{path}: {error}")
+    if wrong:
+        raise Refused("\n".join(wrong))
+    (folder / CERTIFICATES.name).mkdir(exist_ok=True)
+    said = add_placeholders(changes, folder)
+    parameters = kernel_parameters(new) if (new := changes.get(SYSCTL)) else {}
+    families = [family for family, name in NONLOCAL.items() if parameters.get(name) == "1"]
+    return said + check(CONFIG, folder, families)
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder that has nothing in it."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def replace_files(changes: dict[Path, Path | None], undo: contextlib.ExitStack) -> None:
+    """Replace and remove files; `undo` puts those of before back, which are the same to the last byte and date."""
+    for folder in {path.parent for path in changes if path.parent.exists()}:
+        stat = folder.stat()
+        # So that a later run does not take HAProxy for older than its files
+        undo.callback(os.utime, folder, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    ready = {}
+    for path, new in changes.items():
+        if new:
+            # Neither HAProxy nor logrotate reads a file of that name
+            ready[path] = path.with_name(f".{path.name}.dpkg-new")
+            undo.callback(ready[path].unlink, missing_ok=True)
+            shutil.copy2(new, ready[path])
+            os.chown(ready[path], new.stat().st_uid, new.stat().st_gid)
+    shutil.rmtree(FORMER, ignore_errors=True)
+    FORMER.mkdir(mode=0o700)
+    undo.callback(remove_if_empty, FORMER)
+    for path in changes:
+        if path.exists() or path.is_symlink():
+            former = FORMER / str(path).replace("/", "!")
+            os.link(path, former, follow_symlinks=False)
+            undo.callback(os.replace, former, path)
+        else:
+            undo.callback(path.unlink, missing_ok=True)
+        if path in ready:
+            ready[path].replace(path)
+        else:
+            path.unlink()
+
+
+def set_kernel_parameters(undo: contextlib.ExitStack) -> None:
+    """Tell the kernel what the file says."""
+    for name in kernel_parameters(SYSCTL):
+        # The way that systemd-sysctl finds it
+        now = Path("/proc/sys") / (name if "/" in name.partition(".")[0] else name.translate(str.maketrans("./", "/.")))
+        if now.is_file():
+            undo.callback(now.write_text, now.read_text())
+    done = run("/usr/lib/systemd/systemd-sysctl", str(SYSCTL))
+    if done.returncode:
+        raise Refused(f"the kernel did not take {SYSCTL}: {done.stdout}")
+
+
+def put_into_effect(changes: dict[Path, Path | None], reload_anyway: bool) -> None:
+    """Make all changes, and have HAProxy read them; where that fails, have everything as it was, and raise why."""
+    undo = contextlib.ExitStack()
+    try:
+        if DROP_IN in changes:
+            undo.callback(run, "systemctl", "daemon-reload")
+        replace_files(changes, undo)
+        if SYSCTL in changes:
+            set_kernel_parameters(undo)
+        if DROP_IN in changes:
+            run("systemctl", "daemon-reload")
+        if reload_anyway or any(path.is_relative_to(FOLDER) for path in changes):
+            done = run("systemctl", "reload-or-restart", "haproxy")
+            if done.returncode:
+                raise Refused(f"{done.stdout}{reasons()}")
+    except BaseException as error:
+        try:
+            undo.close()
+        except OSError as another:
+            sys.exit(f"{error}\nNot all could be put back ({another}). What is missing is in {FORMER}.")
+        raise
+    shutil.rmtree(FORMER, ignore_errors=True)
+
+
+def bring(into_effect: bool, reload_anyway: bool = False) -> None:
+    """Check the files of NEXT together, and put them into effect; say what came of it."""
+    # Whoever asked may go away meanwhile
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        with tempfile.TemporaryDirectory(dir=NEXT.parent, prefix="haproxy-check-") as folder:
+            changes = staged_changes()
+            warnings = check_changes(changes, Path(folder))
+            if into_effect:
+                put_into_effect(changes, reload_anyway)
+    except (Refused, OSError) as error:
+        runs = run("systemctl", "is-active", "--quiet", "haproxy").returncode == 0
+        state = "HAProxy goes on with them" if runs else "HAProxy does not run"
+        raise Refused(
+            f"HAProxy did not take the new configuration. All files are the former ones, and {state}.\n{error}"
+        ) from error
+    finally:
+        shutil.rmtree(NEXT, ignore_errors=True)
+    print(json.dumps({"changed": sorted(map(str, changes)), "warnings": warnings}))
 
 
 def configured(path: str) -> dict[tuple[str, str], dict[str, str]]:
@@ -235,7 +505,7 @@ def uncover_log(master: int) -> None:
     """Unmount the journal's socket from rsyslog's, where systemd started HAProxy by the package's unit alone."""
     process = Path(f"/proc/{master}")
     if f" {LOG} " in (process / "mountinfo").read_text() and not (process / "ns/mnt").samefile("/proc/1/ns/mnt"):
-        subprocess.run(["nsenter", f"--mount={process}/ns/mnt", "umount", LOG], check=False)
+        run("nsenter", f"--mount={process}/ns/mnt", "umount", LOG)
 
 
 def reload(master: int) -> None:
@@ -268,12 +538,15 @@ def reload(master: int) -> None:
 def main() -> None:
     """Do what the arguments say."""
     arguments = sys.argv[1:]
-    if len(arguments) >= 2 and arguments[0] == "check":
-        check(arguments[1], arguments[2:])
+    if len(arguments) == 2 and arguments[0] == "check":
+        for line in check(arguments[1]):
+            print(line)
     elif len(arguments) == 2 and arguments[0] == "certificate":
         check_certificate(arguments[1])
-    elif arguments == ["messages"]:
-        show_messages()
+    elif arguments == ["try"]:
+        bring(into_effect=False)
+    elif arguments in (["apply"], ["apply", "reload"]):
+        bring(into_effect=True, reload_anyway="reload" in arguments)
     elif arguments == ["save"]:
         save()
     elif arguments == ["prepare"]:
@@ -285,4 +558,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Refused as error:
+        sys.exit(str(error))

@@ -100,6 +100,13 @@ def test_example_is_taken(haproxy_program: str, etc: Path, settings: dict[str, A
     if "hash " in str(values.get("haproxy_balance")) and haproxy_version(haproxy_program) < (2, 6):
         pytest.skip("HAProxy before 2.6 has no balance hash, as the page says")
 
+    for file in values.get("haproxy_files", []):
+        path = etc / "files" / file["name"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # What the controller has is not in the page
+        of_controller = (etc / "certs" / "site.pem").read_text() if path.suffix == ".pem" else ""
+        path.write_text(file.get("content", of_controller))
+
     assert ArgumentSpecValidator(argument_spec(OPTIONS)).validate(values).error_messages == []
     assert haproxy_problems({**defaults(), **values}) == []
     assert refusal(haproxy_program, render(**values), etc) == ""

@@ -169,6 +169,28 @@ def test_defaults_with_a_server_are_right() -> None:
             {"haproxy_certificates": [TLS, TLS]},
             "haproxy_certificates must not have two certificates of one name (site)",
         ),
+        # Other files
+        (
+            {"haproxy_files": [{"name": "../x", "content": ""}]},
+            "file ../x of haproxy_files must have a name of letters, digits and _ . -, such as hosts.map or",
+        ),
+        (
+            {"haproxy_files": [{"name": "/etc/x", "content": ""}]},
+            "file /etc/x of haproxy_files must have a name of letters",
+        ),
+        ({"haproxy_files": [{"name": "a"}]}, "file a of haproxy_files must have one of content and src"),
+        (
+            {"haproxy_files": [{"name": "a", "content": "", "src": "b"}]},
+            "file a of haproxy_files must have one of content and src",
+        ),
+        (
+            {"haproxy_files": [{"name": "a", "src": "b"}, {"name": "a", "src": "c"}]},
+            "haproxy_files must not have two files of one name (a)",
+        ),
+        (
+            {"haproxy_files": [{"name": "maps", "src": "b"}, {"name": "maps/a", "src": "c"}]},
+            "file maps of haproxy_files must have another name, for that is the folder of another file",
+        ),
         (
             {"haproxy_stats_bind": "*:8404"},
             "haproxy_stats_password must have at least 12 characters if haproxy_stats_bind is set",
