@@ -39,8 +39,16 @@ def test_common_case_reads_like_written_by_hand() -> None:
         "# A request that may have changed something is not sent twice",
         "http-request disable-l7-retry unless METH_GET",
         "# Half of all connections at most: a backend whose servers are gone leaves others theirs",
+        ".if version_atleast(3.2.20)",
+        *["http-request pause 1000ms if { nbsrv eq 0 } { be_conn le 5120 }"] * 10,
+        ".else",
         "http-request lua.wait_for_server 10s if { nbsrv eq 0 } { be_conn le 5120 }",
+        ".endif",
         "default-server check inter 2s fastinter 1s downinter 1s fall 3 rise 2 weight 100",
+        "# Down until it has passed its checks, as after a boot",
+        ".if version_atleast(3.2.20)",
+        "default-server init-state fully-down",
+        ".endif",
         "# tcp-ut: gives up what was sent to a server that is gone. HAProxy would ignore it in default-server",
         "server app-1 192.0.2.1:8000 cookie app-1 tcp-ut 3s",
         "server app-2 192.0.2.2:8000 cookie app-2 tcp-ut 3s",
@@ -121,7 +129,10 @@ def test_each_section_takes_lines_that_no_variable_is_for() -> None:
     assert section(text, "global")[-1] == "tune.bufsize 32768"
     assert section(text, "defaults")[-1] == "option tcpka"
     assert section(text, "frontend public")[-1] == "monitor-uri /lb"
-    assert section(text, "backend app")[-5:-3] == ["compression algo gzip", "compression type text/html"]
+    lines = section(text, "backend app")
+    at = lines.index("compression algo gzip")
+    assert lines[at + 1] == "compression type text/html"
+    assert lines[at - 1].startswith("default-server check")
 
 
 @pytest.mark.parametrize(("retry_on", "kept_for_get_only"), [("conn-failure", 0), ("none", 0), ("conn-failure 503", 1)])
@@ -156,6 +167,43 @@ def test_nothing_waits_and_nothing_is_loaded_where_nothing_can(settings: dict[st
 
     assert "wait_for_server" not in text
     assert LOADED not in section(text, "global")
+
+
+@pytest.mark.parametrize(
+    ("wait", "pause"),
+    [("10s", "1000ms"), ("4s", "400ms"), ("1m", "6000ms"), ("1h", "360000ms"), ("250ms", "25ms"), ("500us", "1ms")],
+)
+def test_ten_pauses_are_as_long_as_a_request_may_wait(wait: str, pause: str) -> None:
+    lines = section(render(haproxy_wait_for_server=wait), "backend app")
+
+    assert lines.count(f"http-request pause {pause} if {{ nbsrv eq 0 }} {{ be_conn le 5120 }}") == 10
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_there"),
+    [
+        ({}, True),
+        # HAProxy would leave it down for ever
+        ({"haproxy_servers": [SERVERS[0], SERVERS[1] | {"check": False}]}, False),
+        ({"haproxy_servers": [SERVERS[0] | {"options": "no-check"}]}, False),
+        ({"haproxy_default_server": "no-check"}, False),
+        # HAProxy refuses the one, and would take the other for up
+        ({"haproxy_servers": [SERVERS[0] | {"options": "track other/app-1"}]}, False),
+        ({"haproxy_backend_extra": "server more 192.0.2.3:80 track app/app-1"}, False),
+        ({"haproxy_extra": ["backend more", "    server more 192.0.2.3:80 track app/app-1"]}, False),
+        # The user's own word
+        ({"haproxy_default_server": "init-state up"}, False),
+        ({"haproxy_servers": [SERVERS[0] | {"options": "init-state up"}]}, False),
+        ({"haproxy_wait_for_server": ""}, False),
+        ({"haproxy_mode": "tcp"}, False),
+    ],
+)
+def test_servers_are_down_at_first_where_each_is_checked_and_none_tracked(
+    settings: dict[str, Any], is_there: bool
+) -> None:
+    lines = section(render(**settings), "backend app")
+
+    assert ("default-server init-state fully-down" in lines) == is_there
 
 
 def test_texts_of_extra_vars_are_taken_as_what_they_say() -> None:
