@@ -61,6 +61,15 @@ def test_common_case_reads_like_written_by_hand() -> None:
     ]
 
 
+def test_version_that_is_too_old_is_named_before_it_refuses_a_line() -> None:
+    # HAProxy ends at an alert
+    lines = section(render(), "global")[:3]
+
+    assert lines[0] == ".if version_before(2.4.14)"
+    assert lines[1].startswith('.alert "This file is for HAProxy 2.4.14')
+    assert lines[2] == ".endif"
+
+
 def test_file_has_no_needless_white_space() -> None:
     text = render(
         haproxy_httpchk="GET /readyz",
