@@ -370,7 +370,7 @@ def servers() -> st.SearchStrategy[list[dict[str, Any]]]:
 
 
 def lines(*choices: str) -> st.SearchStrategy[Any]:
-    return st.sampled_from(choices) | st.lists(st.sampled_from(choices), max_size=3)
+    return st.sampled_from(choices) | st.lists(st.sampled_from(choices), max_size=3, unique=True)
 
 
 def backend(mode: str) -> dict[str, st.SearchStrategy[Any]]:
@@ -459,11 +459,11 @@ def valid_variables(draw: st.DrawFn) -> dict[str, Any]:
 @pytest.mark.slow
 @settings(settings.get_profile("found"), suppress_health_check=list(HealthCheck))
 @given(variables=valid_variables())
-def test_haproxy_takes_what_the_role_takes(haproxy_program: str, etc: Path, variables: dict[str, Any]) -> None:
-    if haproxy_version(haproxy_program) < (2, 6):
+def test_haproxy_takes_what_the_role_takes(one_haproxy_program: str, etc: Path, variables: dict[str, Any]) -> None:
+    if haproxy_version(one_haproxy_program) < (2, 6):
         variables = {key: "source" if value == "hash src" else value for key, value in variables.items()}
         for more in variables["haproxy_backends"]:
             more["balance"] = more.get("balance", "first").replace("hash src", "source")
 
     assert haproxy_problems({**defaults(), **variables}) == []
-    assert refusal(haproxy_program, render(**variables), etc) == ""
+    assert refusal(one_haproxy_program, render(**variables), etc) == ""
