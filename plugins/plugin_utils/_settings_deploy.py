@@ -10,12 +10,21 @@ import typing as t
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings import not_between, unknown_names
 
 OPTIONS = ("deploy_batch", "deploy_break_lock", "deploy_drain_timeout", "deploy_ready_timeout")
+SERVICE = tuple(
+    f"scaleout_{name}"
+    for name in re.findall(
+        r"\w+",
+        "app_port app_servers backend build_role database_url destroy haproxy_server image max_removals pools "
+        "redis_url region secrets_dir ssh_keys",
+    )
+)
 BATCH = re.compile(r"[1-9]\d*%?")
 
 
 def deploy_problems(settings: dict[str, t.Any]) -> list[str]:
     """A sentence for each problem."""
     problems = unknown_names(settings, "deploy", OPTIONS, owner="the playbooks")
+    problems += unknown_names(settings, "scaleout", SERVICE, owner="the playbooks")
     batches = settings.get("deploy_batch", 1)
     for batch in batches if isinstance(batches, list) else [batches]:
         if not BATCH.fullmatch(str(batch)):

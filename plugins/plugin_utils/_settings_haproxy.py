@@ -10,29 +10,45 @@ from collections.abc import Iterator
 
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings import unknown_names
 
+WORDS = re.compile(r"\w+")
 # What meta/argument_specs.yml has, without the prefix
 OPTIONS = tuple(
     f"haproxy_{name}"
-    for name in re.findall(
-        r"\w+",
+    for name in WORDS.findall(
         """
 acl allow backend_extra backends balance bind certificates cookie default_server defaults_extra deny error_pages
 extra frontend_extra frontends global_extra hard_stop_after hash_type http_check http_request http_response
 http_reuse httpchk log_days log_format maintenance maintenance_page maxconn mode rate_limit redirect retries
 retry_on servers ssl_default_bind_ciphers ssl_default_bind_ciphersuites ssl_default_bind_options stats_bind
 stats_password stats_user stick stick_table sysctl tcp_request timeout_check timeout_client timeout_connect
-timeout_http_keep_alive timeout_http_request timeout_queue timeout_server timeout_tunnel use_backend
-wait_for_server
+timeout_http_keep_alive timeout_http_request timeout_queue timeout_server timeout_tunnel trusted_proxies
+use_backend wait_for_server
         """,
     )
 )
-# Names of the sections that the role makes itself
-OWN_SECTIONS = {"haproxy_frontends": ("public", "stats"), "haproxy_backends": ("app",)}
+# Names of the sections that the role makes itself, each where the variable has a value
+OWN_SECTIONS = {
+    "haproxy_frontends": {"public": "haproxy_bind", "stats": "haproxy_stats_bind"},
+    "haproxy_backends": {"app": "haproxy_servers"},
+}
+# What these sections are made of. Those with a default don't count while they have it
+OF_PUBLIC = WORDS.findall(
+    "acl allow deny frontend_extra http_request http_response rate_limit redirect tcp_request use_backend"
+)
+OF_APP = WORDS.findall(
+    "backend_extra balance cookie hash_type http_check http_reuse httpchk maintenance stick stick_table"
+)
+OF_STATS = ["stats_password", "stats_user"]
+USUAL = {"balance": "roundrobin", "http_reuse": "safe", "stats_user": "stats"}
 NAME = re.compile(r"[A-Za-z0-9_.:-]+")
 TIME = re.compile(r"[1-9]\d*(us|ms|s|m|h|d)")
+# Sockets that may share an address
+SHARING = re.compile(r"\s(interface|namespace|thread|process|transparent)\s")
 A_TIME = "a number with its unit (us, ms, s, m, h or d), such as '30s'"
 MINIMUM = {"haproxy_maxconn": 0, "haproxy_retries": 0, "haproxy_log_days": 1}
-ONLY_HTTP = ("http_request", "http_response", "http_after_response", "redirect", "rate_limit", "cookie", "maintenance")
+ONLY_HTTP = WORDS.findall(
+    "http_request http_response http_after_response redirect rate_limit cookie maintenance http_reuse retry_on"
+)
 BALANCE_OF_HTTP = re.compile(r"(uri|url_param|hdr)\b")
 
 Section = dict[str, t.Any]
@@ -46,6 +62,11 @@ def _lines(value: object) -> list[str]:
 
 def _is_time(value: object) -> bool:
     return isinstance(value, str) and TIME.fullmatch(value) is not None
+
+
+def _is_timeout(value: object) -> bool:
+    """HAProxy waits for ever with 0."""
+    return value in (0, "0") or _is_time(value)
 
 
 def _doubles(values: list[str]) -> list[str]:
@@ -73,7 +94,8 @@ def _http(path: Path, section: Section, mode: str) -> Iterator[str]:
     """HAProxy only warns of what mode tcp cannot do, and leaves it out."""
     if mode == "tcp":
         for key in ONLY_HTTP:
-            if section.get(key):
+            # The one of all backends is for those of mode http
+            if section.get(key) and section[key] != USUAL.get(key) and path(key) != "haproxy_retry_on":
                 yield _wrong(path(key), section[key], "empty, for mode tcp knows no requests")
         if BALANCE_OF_HTTP.match(str(section.get("balance", ""))):
             right = "an algorithm that needs no HTTP request, such as 'leastconn' or 'source', for the mode is tcp"
@@ -104,17 +126,29 @@ def _backend(path: Path, section: Section) -> Iterator[str]:
     if not {"insert", "rewrite", "prefix"} & set(words):
         right = "a name and one of insert, rewrite and prefix, such as 'SERVERID insert indirect nocache httponly'"
         yield _wrong(path("cookie"), section["cookie"], right)
-    if section.get("httpchk") and section.get("tcp_check"):
-        right = "empty, for httpchk is set, and a backend has one kind of check"
+    http_checks = [key for key in ("httpchk", "http_check") if section.get(key)]
+    if http_checks and section.get("tcp_check"):
+        right = f"empty, for {http_checks[0]} is set, and a backend has one kind of check"
         yield _wrong(path("tcp_check"), section["tcp_check"], right)
     for server in section.get("servers") or []:
         if server.get("slowstart") and not _is_time(server["slowstart"]):
             yield _wrong(f"slowstart of server {server['name']} in {path('servers')}", server["slowstart"], A_TIME)
 
 
-def _names(variable: str, sections: list[Section]) -> Iterator[str]:
+def _dropped(settings: Section) -> Iterator[str]:
+    """Nothing of these would be in the file, because the section that they are for is not."""
+    for of, keys in (("bind", OF_PUBLIC), ("servers", OF_APP), ("stats_bind", OF_STATS)):
+        if settings.get(_flat(of)):
+            continue
+        for key in keys:
+            value = settings.get(_flat(key))
+            if value and value != USUAL.get(key):
+                yield f"{_flat(key)} has no effect, because {_flat(of)} is empty; set that, or remove {_flat(key)}"
+
+
+def _names(variable: str, sections: list[Section], settings: Section) -> Iterator[str]:
     names = [str(section["name"]) for section in sections]
-    own = OWN_SECTIONS[variable]
+    own = [name for name, of in OWN_SECTIONS[variable].items() if settings.get(of)]
     for name in names:
         if not NAME.fullmatch(name):
             yield _wrong(f"name in {variable}", name, "of letters, digits and _ . : -")
@@ -128,7 +162,8 @@ def _listeners(binds: list[tuple[str, object]]) -> Iterator[str]:
     """HAProxy would listen twice, and the kernel would choose for each connection."""
     seen: dict[str, str] = {}
     for where, value in binds:
-        for address in [address for line in _lines(value) for address in (line.split() or [""])[0].split(",")]:
+        lines = [line for line in _lines(value) if not SHARING.search(line)]
+        for address in [address for line in lines for address in (line.split() or [""])[0].split(",")]:
             if address in seen:
                 yield _wrong(where, address, f"an address that nothing else listens at ({seen[address]} does)")
             seen[address] = where
@@ -137,8 +172,8 @@ def _listeners(binds: list[tuple[str, object]]) -> Iterator[str]:
 def _times(settings: Section) -> Iterator[str]:
     """HAProxy takes a number without a unit for milliseconds."""
     for name, value in settings.items():
-        is_time = name.startswith("haproxy_timeout_") or name == "haproxy_hard_stop_after"
-        if (is_time or (name == "haproxy_wait_for_server" and value)) and not _is_time(value):
+        may_be = name.startswith("haproxy_timeout_") or (name == "haproxy_wait_for_server" and value)
+        if (may_be and not _is_timeout(value)) or (name == "haproxy_hard_stop_after" and not _is_time(value)):
             yield _wrong(name, value, A_TIME)
 
 
@@ -179,7 +214,7 @@ def _problems(settings: Section) -> Iterator[str]:
     targets += [str(section["name"]) for section in backends]
     targets += re.findall(r"^\s*(?:backend|listen)\s+(\S+)", extra, re.MULTILINE)
     flat = {name.removeprefix("haproxy_"): value for name, value in settings.items()}
-    if settings.get("haproxy_bind") and not settings.get("haproxy_servers"):
+    if settings.get("haproxy_bind") and "app" not in targets:
         yield (
             "haproxy_servers has no server; it must have at least one ({name, address, port}), "
             "or haproxy_bind must be '' because haproxy_frontends has all"
@@ -189,12 +224,12 @@ def _problems(settings: Section) -> Iterator[str]:
     yield from _backend(_flat, flat)
     binds = [("haproxy_bind", settings.get("haproxy_bind"))]
     for variable, sections in (("haproxy_frontends", frontends), ("haproxy_backends", backends)):
-        yield from _names(variable, sections)
+        yield from _names(variable, sections, settings)
         for section in sections:
             path = _path(variable, section)
             yield from _http(path, section, section.get("mode") or mode)
             for keyword, value in (section.get("timeout") or {}).items():
-                if not _is_time(value):
+                if not _is_timeout(value):
                     yield _wrong(f"{path('timeout')}: {keyword}", value, A_TIME)
             if sections is frontends:
                 yield from _frontend(path, section, targets)
@@ -202,6 +237,11 @@ def _problems(settings: Section) -> Iterator[str]:
             else:
                 yield from _backend(path, section)
 
+    yield from _dropped(settings)
+    modes = [mode] * bool(settings.get("haproxy_bind")) + [section.get("mode") or mode for section in frontends]
+    if settings.get("haproxy_trusted_proxies") and "http" not in modes:
+        right = "empty, for no frontend has mode http, and others see only the proxy's address"
+        yield _wrong("haproxy_trusted_proxies", settings["haproxy_trusted_proxies"], right)
     yield from _listeners([*binds, ("haproxy_stats_bind", settings.get("haproxy_stats_bind"))])
     yield from _times(settings)
     yield from _certificates(settings.get("haproxy_certificates") or [])

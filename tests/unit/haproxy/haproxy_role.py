@@ -29,6 +29,7 @@ def render(**settings: Any) -> str:
     machine = {
         "__haproxy_maxconn": {"stdout": "10240\n"},
         "ansible_managed": "Ansible managed",
+        "inventory_hostname": "lb-1",
     }
     variables = {**defaults(), "haproxy_servers": SERVERS, **settings, **machine}
     template = (ROLE / "templates" / "haproxy.cfg.j2").read_text()
@@ -56,9 +57,8 @@ def place(text: str, folder: Path) -> Path:
     # The distribution's package makes them, and tests do without it
     for line in (f"{'user':<29} haproxy", f"{'group':<29} haproxy", f"{'chroot':<29} /var/lib/haproxy"):
         text = text.replace(f"    {line}\n", "")
-    lua = (ROLE / "files" / "wait-for-server.lua").read_text()
-    assert '"/run/haproxy/server-state"' in lua
-    (folder / "wait-for-server.lua").write_text(elsewhere(lua, folder))
+    for script in (ROLE / "files").glob("*.lua"):
+        (folder / script.name).write_text(elsewhere(script.read_text(), folder))
     # As haproxy-unit prepares it
     state = folder / "server-state"
     if not state.exists():

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_haproxy import haproxy_problems
-from haproxy_role import SERVERS, defaults, refusal, render, section
+from haproxy_role import ROLE, SERVERS, defaults, refusal, render, section
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support.programs import haproxy_version
@@ -49,9 +50,8 @@ def test_common_case_reads_like_written_by_hand() -> None:
         ".if version_atleast(3.2.20)",
         "default-server init-state fully-down",
         ".endif",
-        "# tcp-ut: gives up what was sent to a server that is gone. HAProxy would ignore it in default-server",
-        "server app-1 192.0.2.1:8000 cookie app-1 tcp-ut 3s",
-        "server app-2 192.0.2.2:8000 cookie app-2 tcp-ut 3s",
+        "server app-1 192.0.2.1:8000 cookie app-1",
+        "server app-2 192.0.2.2:8000 cookie app-2",
     ]
     assert [line for line in text.splitlines() if line and not line.startswith(("#", " "))] == [
         "global",
@@ -86,17 +86,6 @@ def test_file_has_no_needless_white_space() -> None:
     assert text.endswith("    user me insecure-password secret\n")
 
 
-def test_client_does_not_choose_its_own_address() -> None:
-    public = section(render(haproxy_http_request="set-src hdr(CF-Connecting-IP)"), "frontend public")
-
-    assert "http-request set-header X-Forwarded-For %[src]" in public
-    assert "http-request del-header Forwarded" in public
-    # A rule of the user's own that says who the client is holds for what servers are told
-    assert public.index("http-request set-src hdr(CF-Connecting-IP)") < public.index(
-        "http-request set-header X-Forwarded-For %[src]"
-    )
-
-
 def test_request_id_is_logged_after_a_path_of_any_length() -> None:
     # HAProxy cuts a line at 1024 bytes unless told otherwise, and logs a path of up to that length, the id after it
     assert "log /dev/log len 4096 local0" in section(render(), "global")
@@ -106,9 +95,11 @@ def test_request_id_is_logged_after_a_path_of_any_length() -> None:
 def test_addresses_of_a_proxy_header_are_the_ones_that_are_allowed(bind: str, layer: str) -> None:
     text = render(haproxy_bind=bind, haproxy_allow=["192.0.2.0/24"], haproxy_deny=["192.0.2.7"])
 
-    assert [line for line in section(text, "frontend public") if line.startswith("tcp-request")] == [
-        f"tcp-request {layer} reject if {{ src 192.0.2.7 }}",
-        f"tcp-request {layer} reject unless {{ src 192.0.2.0/24 }}",
+    assert [line for line in section(text, "frontend public") if "haproxy_" in line] == [
+        "acl haproxy_deny src 192.0.2.7",
+        "acl haproxy_allow src 192.0.2.0/24",
+        f"tcp-request {layer} reject if haproxy_deny",
+        f"tcp-request {layer} reject unless haproxy_allow",
     ]
 
 
@@ -142,6 +133,94 @@ def test_each_section_takes_lines_that_no_variable_is_for() -> None:
     at = lines.index("compression algo gzip")
     assert lines[at + 1] == "compression type text/html"
     assert lines[at - 1].startswith("default-server check")
+
+
+def test_block_is_taken_as_it_was_pasted() -> None:
+    block = "tune.bufsize 32768\n\n  # More\n  tune.maxrewrite 2048\n"
+    text = render(haproxy_global_extra=block, haproxy_backend_extra=block, haproxy_extra=f"ring own\n  {block}")
+    lines = ["tune.bufsize 32768", "# More", "tune.maxrewrite 2048"]
+
+    assert section(text, "global")[-3:] == lines
+    backend = section(text, "backend app")
+    at = backend.index(lines[0])
+    assert backend[at : at + 3] == lines
+    assert section(text, "ring own") == lines
+
+
+# Each is the name of an ACL of the same section
+CONDITIONAL = {
+    "haproxy_frontends": {
+        "tcp_request": "connection reject if {}",
+        "http_request": "set-header X-Own yes if {}",
+        "http_response": "set-header X-Own yes if {}",
+        "http_after_response": "set-header X-Own yes if {}",
+        "redirect": "prefix https://example.org if {}",
+        "use_backend": "app if {}",
+        "extra": "http-after-response set-header X-Extra yes if {}",
+    },
+    "haproxy_backends": {
+        "stick": "on src if {}",
+        "http_request": "set-header X-Own yes if {}",
+        "http_response": "set-header X-Own yes if {}",
+        "use_server": "app-1 if {}",
+        "extra": "force-persist if {}",
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("variable", "key"), [(variable, key) for variable, keys in CONDITIONAL.items() for key in keys]
+)
+def test_condition_may_name_an_acl(haproxy_program: str, etc: Path, variable: str, key: str) -> None:
+    section = {
+        "haproxy_frontends": {"bind": "*:81", "default_backend": "app"},
+        "haproxy_backends": {"servers": SERVERS, "stick_table": "type ip size 1k"},
+    }[variable]
+    text = CONDITIONAL[variable][key].format("bad")
+
+    assert (
+        refusal(
+            haproxy_program,
+            render(**{variable: [{"name": "own", "acl": "bad src 192.0.2.9", key: text, **section}]}),
+            etc,
+        )
+        == ""
+    )
+
+
+def test_every_key_whose_manual_has_a_condition_is_tested_with_one() -> None:
+    options = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    for variable, tested in CONDITIONAL.items():
+        # The others of more than one line, which take none
+        without = {"acl", "bind", "option", "http_check", "tcp_check"}
+        raw = {key for key, option in options[variable]["options"].items() if option["type"] == "raw"}
+        assert raw - without == set(tested)
+
+
+@pytest.mark.parametrize("network", ["192.0.2.{}", "2001:db8:1111:2222:3333:4444:5555:{:x}/128"])
+def test_list_of_addresses_may_be_of_any_length(haproxy_program: str, etc: Path, network: str) -> None:
+    networks = [network.format(number) for number in range(250)] * 4
+    own = {"name": "own", "bind": "*:81", "allow": networks, "deny": networks, "default_backend": "app"}
+    text = render(
+        haproxy_allow=networks, haproxy_deny=networks, haproxy_trusted_proxies=networks, haproxy_frontends=[own]
+    )
+
+    assert refusal(haproxy_program, text, etc) == ""
+    assert text.count(networks[-1] + "\n") == 6
+
+
+def test_value_of_a_dynamic_cookie_is_haproxys_own(haproxy_program: str, etc: Path) -> None:
+    text = render(
+        haproxy_cookie="SRV insert indirect nocache dynamic",
+        haproxy_backend_extra="dynamic-cookie-key a-secret",
+        haproxy_servers=[SERVERS[0], {**SERVERS[1], "cookie": "mine"}],
+    )
+
+    assert section(text, "backend app")[-2:] == [
+        "server app-1 192.0.2.1:8000",
+        "server app-2 192.0.2.2:8000 cookie mine",
+    ]
+    assert refusal(haproxy_program, text, etc) == ""
 
 
 @pytest.mark.parametrize(("retry_on", "kept_for_get_only"), [("conn-failure", 0), ("none", 0), ("conn-failure 503", 1)])
@@ -219,7 +298,7 @@ def test_texts_of_extra_vars_are_taken_as_what_they_say() -> None:
     text = render(haproxy_maintenance="false", haproxy_servers=[{**SERVERS[0], "backup": "no", "check": "yes"}])
 
     assert "maintenance.html" not in text
-    assert section(text, "backend app")[-1] == "server app-1 192.0.2.1:8000 tcp-ut 3s"
+    assert section(text, "backend app")[-1] == "server app-1 192.0.2.1:8000"
 
 
 OWN_FRONTEND = {"name": "own", "bind": "*:9000", "default_backend": "app"}

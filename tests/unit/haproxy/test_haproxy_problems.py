@@ -108,6 +108,21 @@ def test_defaults_with_a_server_are_right() -> None:
             {"haproxy_balanace": "first"},
             "haproxy_balanace is no variable of role haproxy; did you mean haproxy_balance?",
         ),
+        # What would be in no line
+        (
+            {"haproxy_bind": "", "haproxy_acl": "api path_beg /api"},
+            "haproxy_acl has no effect, because haproxy_bind is empty; set that, or remove haproxy_acl",
+        ),
+        (
+            {"haproxy_stats_password": "x" * 12},
+            "haproxy_stats_password has no effect, because haproxy_stats_bind is empty",
+        ),
+        (
+            {"haproxy_mode": "tcp", "haproxy_trusted_proxies": ["192.0.2.1"]},
+            "haproxy_trusted_proxies is ['192.0.2.1']; it must be empty, for no frontend has mode http",
+        ),
+        (backend(mode="tcp", retry_on="503"), "retry_on of api in haproxy_backends is '503'; it must be empty"),
+        (backend(http_check="expect status 200", tcp_check="connect"), "it must be empty, for http_check is set"),
         # Who may connect
         (
             {"haproxy_rate_limit": {"requests": 100}},
@@ -169,9 +184,31 @@ def test_problem_is_named_with_what_would_be_right(settings: dict[str, Any], say
         {"haproxy_use_backend": "%[req.hdr(X-Backend)]"},
         # Sections of the user's own, also pasted as one text
         {"haproxy_use_backend": "own if TRUE", "haproxy_extra": "backend own\n    server one 192.0.2.9:80\n"},
-        # HAProxy takes both
+        {"haproxy_servers": [], "haproxy_extra": "backend app\n    server one 192.0.2.9:80\n"},
+        # A frontend and a backend of one name, and names of what the role does not make here
         {"haproxy_frontends": [{"name": "api", "bind": "*:81"}], "haproxy_backends": [{"name": "api"}]},
+        {"haproxy_frontends": [{"name": "stats", "bind": "*:81"}]},
+        {"haproxy_bind": "", "haproxy_frontends": [{"name": "public", "bind": "*:81", "default_backend": "app"}]},
+        {"haproxy_bind": "", "haproxy_servers": [], "haproxy_backends": [{"name": "app", "servers": SERVERS}]},
+        # Peers by the names of the inventory
+        {"haproxy_extra": "peers lbs\n    peer lb-1 192.0.2.1:10000\n    peer lb-2 192.0.2.2:10000\n"},
+        {
+            "haproxy_global_extra": "localpeer one",
+            "haproxy_extra": "peers lbs\n    peer one 192.0.2.1:10000\n",
+            "haproxy_stick_table": "type ip size 1m peers lbs",
+        },
+        # Checks
         {"haproxy_httpchk": "/healthz"},
+        {"haproxy_http_check": ["send meth HEAD uri /readyz", "expect status 200"]},
+        # Where servers and listeners are
+        {"haproxy_servers": [{"name": "app-1", "address": "/run/app.sock"}]},
+        {"haproxy_servers": [{"name": "app-1", "address": "unix@/run/app.sock"}]},
+        {"haproxy_bind": ["192.0.2.1:80 interface eth0", "192.0.2.1:80 interface eth1"]},
+        {"haproxy_bind": "/run/public.sock mode 660"},
+        # No limit
+        {"haproxy_timeout_tunnel": 0},
+        {"haproxy_backends": [{"name": "api", "timeout": {"server": "0"}}]},
+        {"haproxy_cookie": "SRV insert dynamic", "haproxy_backend_extra": "dynamic-cookie-key secret"},
     ],
 )
 def test_what_haproxy_takes_is_no_problem(haproxy_program: str, etc: Path, settings: dict[str, Any]) -> None:

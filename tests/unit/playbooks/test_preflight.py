@@ -132,10 +132,11 @@ def test_limit_that_leaves_the_checks_out_is_refused(tmp_path: Path) -> None:
 
 
 def test_variable_that_a_playbook_does_not_know_is_named(tmp_path: Path) -> None:
-    done = preflight(tmp_path, everything(), deploy_bacth=1)
+    done = preflight(tmp_path, everything(), deploy_bacth=1, scaleout_app_prot=8000)
 
     assert done.returncode != 0
     assert "deploy_bacth is no variable of the playbooks; did you mean deploy_batch?" in done.stdout
+    assert "scaleout_app_prot is no variable of the playbooks; did you mean scaleout_app_port?" in done.stdout
 
 
 def test_host_without_private_address_is_named(tmp_path: Path) -> None:

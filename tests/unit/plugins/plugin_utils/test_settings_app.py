@@ -112,6 +112,7 @@ def test_good_batch(batch: Any) -> None:
         ({"deploy_drain_timeout": "30s"}, "deploy_drain_timeout is 30s; it must be 0 or more"),
         ({"deploy_ready_timeout": 0}, "deploy_ready_timeout is 0; it must be 1 or more"),
         ({"deploy_bacth": 1}, "deploy_bacth is no variable of the playbooks; did you mean deploy_batch?"),
+        ({"scaleout_pols": {}}, "scaleout_pols is no variable of the playbooks; did you mean scaleout_pools?"),
     ],
 )
 def test_wrong_variable_of_a_roll_out_is_named(settings: dict[str, Any], says: str) -> None:
