@@ -501,9 +501,7 @@ def valid_variables(draw: st.DrawFn) -> dict[str, Any]:
     variables |= {
         "haproxy_mode": mode,
         "haproxy_bind": draw(
-            lines("*:80", "192.0.2.1:8080", ":::8443 v4v6 ssl crt /etc/haproxy/certs/ alpn h2,http/1.1").filter(
-                lambda value: isinstance(value, str) or len(set(value)) == len(value)
-            )
+            lines("*:80", "192.0.2.1:8080", ":::8443 v4v6 ssl crt /etc/haproxy/certs/ alpn h2,http/1.1").filter(bool)
         ),
         "haproxy_servers": draw(servers().filter(bool)),
         "haproxy_maxconn": draw(st.integers(0, 4000)),
