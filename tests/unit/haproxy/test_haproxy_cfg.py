@@ -426,7 +426,7 @@ def optional(**keys: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]
     return st.fixed_dictionaries({}, optional=keys)
 
 
-def servers() -> st.SearchStrategy[list[dict[str, Any]]]:
+def servers(mode: str) -> st.SearchStrategy[list[dict[str, Any]]]:
     required = {
         "name": words,
         "address": st.sampled_from(["192.0.2.1", "2001:db8::1", "localhost"]),
@@ -438,13 +438,14 @@ def servers() -> st.SearchStrategy[list[dict[str, Any]]]:
         "maxconn": st.integers(0, 10000),
         "maxqueue": st.integers(0, 100),
         "slowstart": times,
-        "cookie": words,
         "check": st.booleans(),
         "disabled": st.booleans(),
         "options": st.sampled_from(
             ["send-proxy-v2", "ssl verify none", "inter 1s", "on-marked-down shutdown-sessions"]
         ),
     }
+    if mode == "http":
+        keys["cookie"] = words
     return st.lists(st.fixed_dictionaries(required, optional=keys), max_size=4, unique_by=lambda server: server["name"])
 
 
@@ -503,7 +504,7 @@ def valid_variables(draw: st.DrawFn) -> dict[str, Any]:
         "haproxy_bind": draw(
             lines("*:80", "192.0.2.1:8080", ":::8443 v4v6 ssl crt /etc/haproxy/certs/ alpn h2,http/1.1").filter(bool)
         ),
-        "haproxy_servers": draw(servers().filter(bool)),
+        "haproxy_servers": draw(servers(mode).filter(bool)),
         "haproxy_maxconn": draw(st.integers(0, 4000)),
         "haproxy_retries": draw(st.integers(0, 5)),
         "haproxy_log_format": draw(st.sampled_from([defaults()["haproxy_log_format"], "", '%ci %ST %{+Q}r "%ID"'])),
@@ -518,7 +519,9 @@ def valid_variables(draw: st.DrawFn) -> dict[str, Any]:
         more = draw(
             optional(**backend(modes[name]), retries=st.integers(0, 9), timeout=optional(server=times, queue=times))
         )
-        variables["haproxy_backends"].append({"name": name, "mode": modes[name], "servers": draw(servers()), **more})
+        variables["haproxy_backends"].append(
+            {"name": name, "mode": modes[name], "servers": draw(servers(modes[name])), **more}
+        )
     variables["haproxy_frontends"] = []
     others = words.filter(lambda name: name not in modes)
     for number, name in enumerate(draw(st.lists(others, max_size=3, unique=True))):

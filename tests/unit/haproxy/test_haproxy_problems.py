@@ -165,6 +165,10 @@ def test_defaults_with_a_server_are_right() -> None:
             {"haproxy_stats_bind": "*:8404", "haproxy_stats_password": "x" * 12, "haproxy_stats_user": "a:b"},
             "haproxy_stats_user is 'a:b'",
         ),
+        (
+            backend(mode="tcp", servers=[{**SERVERS[0], "cookie": "a"}]),
+            "cookie of server app-1 in servers of api in haproxy_backends is 'a'; it must be empty, for mode tcp",
+        ),
         # The process
         ({"haproxy_maxconn": -1}, "haproxy_maxconn is -1; it must be 0 or more"),
         ({"haproxy_log_days": "0"}, "haproxy_log_days is '0'; it must be 1 or more"),
