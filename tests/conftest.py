@@ -10,16 +10,32 @@ from pathlib import Path
 
 import pytest
 from ansible.plugins.loader import init_plugin_loader
-from support.programs import find_haproxy
+from support.programs import find_haproxy, haproxy_programs
 
 LINUX_ONLY = [Path(__file__).parent / "unit" / name for name in ("hits", "lab")]
 # Before the first import from the collection, so that it is found as Ansible finds it
 init_plugin_loader([])
 
 
+# Where there is none, a test that wants one says so
+HAPROXIES = haproxy_programs() or {"none": ""}
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(path, id=name, marks=[pytest.mark.slow] if number else [])
+        for number, (name, path) in enumerate(HAPROXIES.items())
+    ],
+)
+def haproxy_program(request: pytest.FixtureRequest) -> str:
+    """The path of each HAProxy program in turn, to start on a private socket or to check a configuration with."""
+    return str(request.param or find_haproxy())
+
+
 @pytest.fixture(scope="session")
-def haproxy_program() -> str:
-    """The path of a HAProxy program, to start on a private socket or to check a configuration with."""
+def one_haproxy_program() -> str:
+    """The path of one HAProxy program, for tests that take long."""
     return find_haproxy()
 
 

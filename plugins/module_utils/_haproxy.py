@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# PRIVATE to the collection: the one client of HAProxy's runtime API, for HAProxy 2.4 to 3.2.
+# PRIVATE to the collection: the one client of HAProxy's runtime API, for HAProxy 2.4 to 3.4.
 # It runs on the load balancer, so it needs Python 3.9 and nothing else.
 # It raises HaproxyError and nothing else; the caller decides what follows.
 
@@ -42,12 +42,12 @@ CHECK_PASSED = (3, 4)
 INFO = "show info typed"
 STATE_NUMBERS = ("srv_admin_state", "srv_op_state", "srv_uweight", "srv_iweight", "srv_check_result")
 
-# S.3.1.17.status.1:SGP:str:DOWN
+# S.3.1.17.status.1:SGP:str:DOWN; from HAProxy 3.3 on SGPV instead of SGP
 _STAT = re.compile(
-    r"(?P<kind>[A-Z])\.(?P<proxy>\d+)\.(?P<id>\d+)\.\d+\.(?P<field>[^:]+)\.\d+:...:(?P<type>\w+):(?P<value>.*)"
+    r"(?P<kind>[A-Z])\.(?P<proxy>\d+)\.(?P<id>\d+)\.\d+\.(?P<field>[^:]+)\.\d+:\w+:(?P<type>\w+):(?P<value>.*)"
 )
 # 6.Pid.1:SGP:u32:20891
-_INFO = re.compile(r"\d+\.(?P<field>[^:]+)\.\d+:...:(?P<type>\w+):(?P<value>.*)")
+_INFO = re.compile(r"\d+\.(?P<field>[^:]+)\.\d+:\w+:(?P<type>\w+):(?P<value>.*)")
 
 
 class HaproxyError(Exception):
@@ -159,10 +159,11 @@ def sessions_of(stats: Item) -> Item:
 def _check_of(stats: Item, prefix: str, last: str) -> Item | None:
     if f"{prefix}_status" not in stats:
         return None
+    # While a check runs, a star precedes the result of the last one, whose code HAProxy has dropped from 3.2 on
+    status, code = stats[f"{prefix}_status"], stats.get(f"{prefix}_code")
     return {
-        # While a check runs, a star precedes the result of the last one
-        "status": stats[f"{prefix}_status"].lstrip("* "),
-        "code": stats.get(f"{prefix}_code"),
+        "status": status.lstrip("* "),
+        "code": None if status.startswith("*") and not code else code,
         "duration": stats.get(f"{prefix}_duration"),
         "last": stats.get(last),
         "description": stats.get(f"{prefix}_desc"),

@@ -280,7 +280,9 @@ servers:
           type: str
           sample: L7OK
         code:
-          description: The status code of the answer, or V(none) if the check did not get that far.
+          description:
+            - The status code of the answer, or V(none) if the check did not get that far.
+            - HAProxy 3.2 and later do not know it while the next check runs.
           type: int
           sample: 200
         duration:

@@ -18,7 +18,8 @@ OPTIONS = tuple(
         """
 acl allow backend_extra backends balance bind certificates cookie default_server defaults_extra deny error_pages
 extra files frontend_extra frontends global_extra hard_stop_after hash_type http_after_response http_check
-http_request http_response http_reuse httpchk log_days log_format maintenance maintenance_page maxconn mode rate_limit redirect
+http_request http_response http_reuse httpchk install_from log_days log_format maintenance maintenance_page maxconn
+mode rate_limit redirect
 retries retry_on servers ssl_default_bind_ciphers ssl_default_bind_ciphersuites ssl_default_bind_options stats_bind
 stats_password stats_user stick stick_table sysctl tcp_request timeout_check timeout_client timeout_connect
 timeout_http_keep_alive timeout_http_request timeout_queue timeout_server timeout_tunnel trusted_proxies
@@ -98,6 +99,10 @@ def _http(path: Path, section: Section, mode: str) -> Iterator[str]:
             # The one of all backends is for those of mode http
             if section.get(key) and section[key] != USUAL.get(key) and path(key) != "haproxy_retry_on":
                 yield _wrong(path(key), section[key], "empty, for mode tcp knows no requests")
+        for server in section.get("servers") or []:
+            if server.get("cookie"):
+                where = f"cookie of server {server['name']} in {path('servers')}"
+                yield _wrong(where, server["cookie"], "empty, for mode tcp knows no requests")
         if BALANCE_OF_HTTP.match(str(section.get("balance", ""))):
             right = "an algorithm that needs no HTTP request, such as 'leastconn' or 'source', for the mode is tcp"
             yield _wrong(path("balance"), section["balance"], right)

@@ -21,6 +21,7 @@ from support import REPO
 
 # Debian keeps these outside an ordinary user's PATH
 SYSTEM = "/usr/sbin:/sbin"
+# Of several releases of Debian (scripts/haproxy_releases)
 UNPACKED = REPO / ".build" / "haproxy"
 
 
@@ -49,11 +50,27 @@ def find_server(*names: str) -> str:
     lacks(f"{' or '.join(names)} is not installed: `make setup` installs it")
 
 
+def haproxy_programs() -> dict[str, str]:
+    """Return the path of each HAProxy that the tests run with, by a name for it.
+
+    HAPROXY=path is the only one. Otherwise these are the ones that `make setup` has unpacked, the oldest first, or this
+    machine's.
+    """
+    if given := os.environ.get("HAPROXY"):
+        return {"HAPROXY": given}
+    unpacked = {path.parent.name: str(path) for path in UNPACKED.glob("*/haproxy")}
+    if unpacked:
+        return dict(sorted(unpacked.items(), key=lambda item: haproxy_version(item[1])))
+    found = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:{SYSTEM}")
+    return {"machine": found} if found else {}
+
+
 def find_haproxy() -> str:
-    """Return the path of HAProxy: HAPROXY=path, this machine's, or the one that `make setup` has unpacked."""
-    given = os.environ.get("HAPROXY")
-    found = given or shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:{SYSTEM}:{UNPACKED}")
-    return found or lacks("haproxy is not installed: `make setup` fetches it, or set HAPROXY to the path of one")
+    """Return the path of the first of them."""
+    programs = haproxy_programs()
+    return next(iter(programs.values()), "") or lacks(
+        "haproxy is not installed: `make setup` fetches it, or set HAPROXY to the path of one"
+    )
 
 
 def haproxy_version(program: str) -> tuple[int, int]:

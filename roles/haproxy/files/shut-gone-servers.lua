@@ -1,5 +1,5 @@
 -- A machine that is gone answers nothing, and TCP would go on sending to it for a quarter of an hour. Once checks can't even
--- connect, what waits for its answer is ended: HAProxy sends a GET to another server, and tells the client of the rest.
+-- connect, what waits for its answer is ended. HAProxy before 3.0 then sends a GET to another server, and tells the client of the rest.
 -- A server that is only slow accepts connections, and keeps its requests however long they take.
 
 local function shut_if_gone(server)

@@ -1,6 +1,10 @@
+-- For HAProxy before 3.2.20; later ones have `http-request pause` and `init-state` for it.
+--
 -- A request that comes while its backend has no server that is up waits for one, at most for so long:
 --
 --     http-request lua.wait_for_server 10s if { nbsrv eq 0 }
+--
+-- HAProxy goes on with a request whose action fails. It doesn't start where a function of core.register_init fails.
 
 local MILLISECONDS = { us = 0.001, ms = 1, s = 1000, m = 60000, h = 3600000, d = 86400000 }
 local STEP = 100
@@ -26,7 +30,7 @@ local function has_states()
 end
 
 -- After a boot no former process has left word of the servers, and HAProxy would take each for up until a check has failed
-core.register_init(function()
+local function take_unasked_servers_for_down()
     if has_states() then
         return
     end
@@ -37,5 +41,12 @@ core.register_init(function()
                 server:check_force_down()
             end
         end
+    end
+end
+
+core.register_init(function()
+    local done, reason = pcall(take_unasked_servers_for_down)
+    if not done then
+        core.Warning("servers are up until a check has failed: " .. tostring(reason))
     end
 end)

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import functools
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -53,20 +52,28 @@ def section(text: str, header: str) -> list[str]:
 
 
 def place(text: str, folder: Path) -> Path:
-    """Write this configuration so that HAProxy can check it here; files of /etc/haproxy are those of `folder`."""
-    text = text.replace("/etc/haproxy/", f"{folder}/")
+    """Write this configuration so that HAProxy can use it here; `folder` stands for /etc/haproxy and /run/haproxy."""
     # The distribution's package makes them, and tests do without it
-    for kind in ("user", "group"):
-        text = text.replace(f"    {kind:<29} haproxy\n", "")
+    for line in (f"{'user':<29} haproxy", f"{'group':<29} haproxy", f"{'chroot':<29} /var/lib/haproxy"):
+        text = text.replace(f"    {line}\n", "")
     for script in (ROLE / "files").glob("*.lua"):
-        shutil.copy(script, folder)
+        (folder / script.name).write_text(elsewhere(script.read_text(), folder))
+    # As haproxy-unit prepares it
+    state = folder / "server-state"
+    if not state.exists():
+        state.write_text("1\n")
     path = folder / "haproxy.cfg"
-    path.write_text(text)
+    path.write_text(elsewhere(text, folder))
     return path
 
 
+def elsewhere(text: str, folder: Path) -> str:
+    """Return the text with files of /etc/haproxy and /run/haproxy in a folder."""
+    return text.replace("/etc/haproxy/", f"{folder}/").replace("/run/haproxy/", f"{folder}/")
+
+
 def refusal(program: str, text: str, folder: Path) -> str:
-    """Return what HAProxy has against this configuration, or nothing; files of /etc/haproxy are those of `folder`."""
+    """Return what HAProxy has against this configuration, be it a warning, or nothing."""
     path = place(text, folder)
     done = subprocess.run([program, "-c", "-f", str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    return "" if done.returncode == 0 else f"{done.stdout}\n{text}"
+    return f"{done.stdout}\n{text}" if done.returncode or "[WARNING]" in done.stdout else ""

@@ -112,6 +112,13 @@ def test_example_is_taken(haproxy_program: str, etc: Path, settings: dict[str, A
     assert refusal(haproxy_program, render(**values), etc) == ""
 
 
+@pytest.mark.parametrize(("source", "right"), [("distribution", True), ("backports", True), ("vendor", False)])
+def test_package_is_the_distributions_or_the_backports(source: str, right: bool) -> None:
+    found = ArgumentSpecValidator(argument_spec(OPTIONS)).validate({"haproxy_install_from": source}).error_messages
+
+    assert (found == []) == right
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_variables_of_the_page_exist(page: Path) -> None:
     names = set(re.findall(r"\bhaproxy_[a-z_0-9]*[a-z0-9]\b", page.read_text()))

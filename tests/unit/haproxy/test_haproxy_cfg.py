@@ -40,8 +40,16 @@ def test_common_case_reads_like_written_by_hand() -> None:
         "# A request that may have changed something is not sent twice",
         "http-request disable-l7-retry unless METH_GET",
         "# Half of all connections at most: a backend whose servers are gone leaves others theirs",
+        ".if version_atleast(3.2.20)",
+        *["http-request pause 1000ms if { nbsrv eq 0 } { be_conn le 5120 }"] * 10,
+        ".else",
         "http-request lua.wait_for_server 10s if { nbsrv eq 0 } { be_conn le 5120 }",
+        ".endif",
         "default-server check inter 2s fastinter 1s downinter 1s fall 3 rise 2 weight 100",
+        "# Down until it has passed its checks, as after a boot",
+        ".if version_atleast(3.2.20)",
+        "default-server init-state fully-down",
+        ".endif",
         "server app-1 192.0.2.1:8000 cookie app-1",
         "server app-2 192.0.2.2:8000 cookie app-2",
     ]
@@ -51,6 +59,15 @@ def test_common_case_reads_like_written_by_hand() -> None:
         "frontend public",
         "backend app",
     ]
+
+
+def test_version_that_is_too_old_is_named_before_it_refuses_a_line() -> None:
+    # HAProxy ends at an alert
+    lines = section(render(), "global")[:3]
+
+    assert lines[0] == ".if version_before(2.4.14)"
+    assert lines[1].startswith('.alert "This file is for HAProxy 2.4.14')
+    assert lines[2] == ".endif"
 
 
 def test_file_has_no_needless_white_space() -> None:
@@ -112,7 +129,10 @@ def test_each_section_takes_lines_that_no_variable_is_for() -> None:
     assert section(text, "global")[-1] == "tune.bufsize 32768"
     assert section(text, "defaults")[-1] == "option tcpka"
     assert section(text, "frontend public")[-1] == "monitor-uri /lb"
-    assert section(text, "backend app")[-4:-2] == ["compression algo gzip", "compression type text/html"]
+    lines = section(text, "backend app")
+    at = lines.index("compression algo gzip")
+    assert lines[at + 1] == "compression type text/html"
+    assert lines[at - 1].startswith("default-server check")
 
 
 def test_block_is_taken_as_it_was_pasted() -> None:
@@ -121,7 +141,9 @@ def test_block_is_taken_as_it_was_pasted() -> None:
     lines = ["tune.bufsize 32768", "# More", "tune.maxrewrite 2048"]
 
     assert section(text, "global")[-3:] == lines
-    assert section(text, "backend app")[-5:-2] == lines
+    backend = section(text, "backend app")
+    at = backend.index(lines[0])
+    assert backend[at : at + 3] == lines
     assert section(text, "ring own") == lines
 
 
@@ -134,7 +156,7 @@ CONDITIONAL = {
         "http_after_response": "set-header X-Own yes if {}",
         "redirect": "prefix https://example.org if {}",
         "use_backend": "app if {}",
-        "extra": "monitor fail if {}",
+        "extra": "http-after-response set-header X-Extra yes if {}",
     },
     "haproxy_backends": {
         "stick": "on src if {}",
@@ -233,6 +255,43 @@ def test_nothing_waits_and_nothing_is_loaded_where_nothing_can(settings: dict[st
 
     assert "wait_for_server" not in text
     assert LOADED not in section(text, "global")
+
+
+@pytest.mark.parametrize(
+    ("wait", "pause"),
+    [("10s", "1000ms"), ("4s", "400ms"), ("1m", "6000ms"), ("1h", "360000ms"), ("250ms", "25ms"), ("500us", "1ms")],
+)
+def test_ten_pauses_are_as_long_as_a_request_may_wait(wait: str, pause: str) -> None:
+    lines = section(render(haproxy_wait_for_server=wait), "backend app")
+
+    assert lines.count(f"http-request pause {pause} if {{ nbsrv eq 0 }} {{ be_conn le 5120 }}") == 10
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_there"),
+    [
+        ({}, True),
+        # HAProxy would leave it down for ever
+        ({"haproxy_servers": [SERVERS[0], SERVERS[1] | {"check": False}]}, False),
+        ({"haproxy_servers": [SERVERS[0] | {"options": "no-check"}]}, False),
+        ({"haproxy_default_server": "no-check"}, False),
+        # HAProxy refuses the one, and would take the other for up
+        ({"haproxy_servers": [SERVERS[0] | {"options": "track other/app-1"}]}, False),
+        ({"haproxy_backend_extra": "server more 192.0.2.3:80 track app/app-1"}, False),
+        ({"haproxy_extra": ["backend more", "    server more 192.0.2.3:80 track app/app-1"]}, False),
+        # The user's own word
+        ({"haproxy_default_server": "init-state up"}, False),
+        ({"haproxy_servers": [SERVERS[0] | {"options": "init-state up"}]}, False),
+        ({"haproxy_wait_for_server": ""}, False),
+        ({"haproxy_mode": "tcp"}, False),
+    ],
+)
+def test_servers_are_down_at_first_where_each_is_checked_and_none_tracked(
+    settings: dict[str, Any], is_there: bool
+) -> None:
+    lines = section(render(**settings), "backend app")
+
+    assert ("default-server init-state fully-down" in lines) == is_there
 
 
 def test_texts_of_extra_vars_are_taken_as_what_they_say() -> None:
@@ -367,7 +426,7 @@ def optional(**keys: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]
     return st.fixed_dictionaries({}, optional=keys)
 
 
-def servers() -> st.SearchStrategy[list[dict[str, Any]]]:
+def servers(mode: str) -> st.SearchStrategy[list[dict[str, Any]]]:
     required = {
         "name": words,
         "address": st.sampled_from(["192.0.2.1", "2001:db8::1", "localhost"]),
@@ -379,18 +438,19 @@ def servers() -> st.SearchStrategy[list[dict[str, Any]]]:
         "maxconn": st.integers(0, 10000),
         "maxqueue": st.integers(0, 100),
         "slowstart": times,
-        "cookie": words,
         "check": st.booleans(),
         "disabled": st.booleans(),
         "options": st.sampled_from(
             ["send-proxy-v2", "ssl verify none", "inter 1s", "on-marked-down shutdown-sessions"]
         ),
     }
+    if mode == "http":
+        keys["cookie"] = words
     return st.lists(st.fixed_dictionaries(required, optional=keys), max_size=4, unique_by=lambda server: server["name"])
 
 
 def lines(*choices: str) -> st.SearchStrategy[Any]:
-    return st.sampled_from(choices) | st.lists(st.sampled_from(choices), max_size=3)
+    return st.sampled_from(choices) | st.lists(st.sampled_from(choices), max_size=3, unique=True)
 
 
 def backend(mode: str) -> dict[str, st.SearchStrategy[Any]]:
@@ -442,11 +502,9 @@ def valid_variables(draw: st.DrawFn) -> dict[str, Any]:
     variables |= {
         "haproxy_mode": mode,
         "haproxy_bind": draw(
-            lines("*:80", "192.0.2.1:8080", ":::8443 v4v6 ssl crt /etc/haproxy/certs/ alpn h2,http/1.1").filter(
-                lambda value: isinstance(value, str) or len(set(value)) == len(value)
-            )
+            lines("*:80", "192.0.2.1:8080", ":::8443 v4v6 ssl crt /etc/haproxy/certs/ alpn h2,http/1.1").filter(bool)
         ),
-        "haproxy_servers": draw(servers().filter(bool)),
+        "haproxy_servers": draw(servers(mode).filter(bool)),
         "haproxy_maxconn": draw(st.integers(0, 4000)),
         "haproxy_retries": draw(st.integers(0, 5)),
         "haproxy_log_format": draw(st.sampled_from([defaults()["haproxy_log_format"], "", '%ci %ST %{+Q}r "%ID"'])),
@@ -461,7 +519,9 @@ def valid_variables(draw: st.DrawFn) -> dict[str, Any]:
         more = draw(
             optional(**backend(modes[name]), retries=st.integers(0, 9), timeout=optional(server=times, queue=times))
         )
-        variables["haproxy_backends"].append({"name": name, "mode": modes[name], "servers": draw(servers()), **more})
+        variables["haproxy_backends"].append(
+            {"name": name, "mode": modes[name], "servers": draw(servers(modes[name])), **more}
+        )
     variables["haproxy_frontends"] = []
     others = words.filter(lambda name: name not in modes)
     for number, name in enumerate(draw(st.lists(others, max_size=3, unique=True))):
@@ -479,11 +539,11 @@ def valid_variables(draw: st.DrawFn) -> dict[str, Any]:
 @pytest.mark.slow
 @settings(settings.get_profile("found"), suppress_health_check=list(HealthCheck))
 @given(variables=valid_variables())
-def test_haproxy_takes_what_the_role_takes(haproxy_program: str, etc: Path, variables: dict[str, Any]) -> None:
-    if haproxy_version(haproxy_program) < (2, 6):
+def test_haproxy_takes_what_the_role_takes(one_haproxy_program: str, etc: Path, variables: dict[str, Any]) -> None:
+    if haproxy_version(one_haproxy_program) < (2, 6):
         variables = {key: "source" if value == "hash src" else value for key, value in variables.items()}
         for more in variables["haproxy_backends"]:
             more["balance"] = more.get("balance", "first").replace("hash src", "source")
 
     assert haproxy_problems({**defaults(), **variables}) == []
-    assert refusal(haproxy_program, render(**variables), etc) == ""
+    assert refusal(one_haproxy_program, render(**variables), etc) == ""

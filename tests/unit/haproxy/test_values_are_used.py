@@ -14,7 +14,14 @@ from haproxy_role import ROLE, SERVERS, defaults, render
 
 OPTIONS = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
 # They are for other files
-ELSEWHERE = {"haproxy_certificates", "haproxy_files", "haproxy_log_days", "haproxy_maintenance_page", "haproxy_sysctl"}
+ELSEWHERE = {
+    "haproxy_certificates",
+    "haproxy_files",
+    "haproxy_install_from",
+    "haproxy_log_days",
+    "haproxy_maintenance_page",
+    "haproxy_sysctl",
+}
 # A value, and the text that it has to leave behind
 RAW = ("of-the-user", "of-the-user")
 SAMPLES: dict[str, tuple[Any, str]] = {

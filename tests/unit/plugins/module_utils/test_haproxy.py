@@ -154,8 +154,10 @@ class TestAnswer:
         fake_socket.answers = {"show info": b""}
         assert "closed the connection without an answer to 'show info typed'" in refused(fake_socket.path)
 
-    def test_text_of_a_check_that_spans_lines(self, fake_socket: FakeSocket) -> None:
-        fake_socket.answers = {"show stat": ROW}
+    @pytest.mark.parametrize("answer", [ROW, ROW.replace(b":str:", b"V:str:").replace(b":u32:", b"P:u32:")])
+    def test_of_any_version_and_with_a_check_that_spans_lines(self, fake_socket: FakeSocket, answer: bytes) -> None:
+        # HAProxy 3.3 and later say with one more letter whether a value outlives a reload
+        fake_socket.answers = {"show stat": answer}
         [row] = Client(fake_socket.path).rows(SERVER, "app")
         assert row == {"pxname": "app", "svname": "app-1", "scur": 5, "last_chk": "one: two, three\nfour"}
 
@@ -181,6 +183,18 @@ class TestAnswer:
 def test_admin_states(admin: int, op: int, state: str, inherits: bool, up: bool) -> None:
     server = Server({}, {"srv_admin_state": str(admin), "srv_op_state": str(op)})
     assert (server.state, server.inherits, server.up) == (state, inherits, up)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "found"),
+    [("L7OK", 200, 200), ("* L7OK", 200, 200), ("* L7OK", 0, None), ("L7OK", 0, 0), ("L4CON", None, None)],
+)
+def test_code_of_a_check(status: str, code: int | None, found: int | None) -> None:
+    stats = {"pxname": "app", "svname": "app-1", "check_status": status, "check_code": code}
+    known = {"srv_admin_state": "0", "srv_uweight": "1", "srv_iweight": "1"}
+    check = Server(stats, known).facts()["check"]
+
+    assert (check["status"], check["code"]) == (status.removeprefix("* "), found)
 
 
 class TestRealHaproxy:

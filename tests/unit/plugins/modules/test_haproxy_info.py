@@ -67,7 +67,8 @@ def test_what_it_sees(haproxy: RealHaproxy, info: t.Callable[..., dict[str, t.An
     assert [(one["name"], one["status"], one["balance"]) for one in result["backends"]] == [
         ("app", "UP", "roundrobin"),
         ("plain", "UP", "static-rr"),
-        ("empty", "UP", "roundrobin"),
+        # HAProxy 3.4 has no word for it where there is no server
+        ("empty", "UP", "unknown" if haproxy_version(haproxy.program) >= (3, 3) else "roundrobin"),
     ]
     assert result["backends"][0]["active_servers"] == 2
     assert [(one["backend"], one["name"], one["state"], one["status"], one["weight"]) for one in result["servers"]] == [
@@ -82,7 +83,8 @@ def test_what_it_sees(haproxy: RealHaproxy, info: t.Callable[..., dict[str, t.An
     assert first["cookie"] == "app-1"
     assert first["sessions"]["current"] == 1
     assert first["check"]["status"] == "L7OK"
-    assert first["check"]["code"] == 200
+    # None while the next check runs, from HAProxy 3.2 on
+    assert first["check"]["code"] in (200, None)
     assert first["stats"]["scur"] == 1
     assert follower["track"] == "app/app-1"
     assert unchecked["check"] is unchecked["agent"] is None
