@@ -5,8 +5,8 @@
 The others are the file of the simplest popular role (geerlingguy.haproxy with its defaults), that file with what the
 role's adds, nginx's usual proxy file, the servers asked directly, and the role's own file without one default or
 another. All run, one kept busy at a time and in random order, in a Debian of their own (a folder under .build, made
-once by mmdebstrap) on a loopback interface of their own: this machine gets no package, no service and no open
-port, and its own port 80 does not matter. Access logs are on everywhere: an rsyslog as the role has it writes those of its files,
+once by mmdebstrap) on a loopback interface of their own: this machine gets no package, no service and no open port, and
+its own port 80 does not matter. Access logs are on everywhere: an rsyslog as the role has it writes those of its files,
 one as Debian has it those of geerlingguy's, nginx its own. Figures depend on the machine and on what else it does;
 ratios within a round do so less, and processor time less than requests a second.
 
