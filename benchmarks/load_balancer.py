@@ -483,7 +483,7 @@ def main() -> int:
         prog="make bench-haproxy ARGS=...", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--image", choices=SUITES, default="debian-12", help="the Debian whose packages are measured")
-    parser.add_argument("--rounds", type=int, default=13, help="how often each takes its turn (13)")
+    parser.add_argument("--rounds", type=int, default=15, help="how often each takes its turn (15)")
     parser.add_argument("--seconds", type=int, default=1, help="how long a turn is (1)")
     parser.add_argument("--seed", type=int, default=1, help="decides the order of the turns (1)")
     parser.add_argument("--write", action="store_true", help=f"write the tables into {PAGE.relative_to(REPO)}")
