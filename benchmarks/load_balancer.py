@@ -1,16 +1,17 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What role haproxy's default file costs: requests a second, p99 and reload time, beside others in one run.
+"""What role haproxy's default file costs: requests, processor time, latency and reload time, beside others in one run.
 
-The others are the file of the simplest popular role (geerlingguy.haproxy with its defaults), nginx's usual proxy file,
-and the servers asked directly. All run, one kept busy at a time and in turn, in a Debian of their own (a folder under
-.build, made once by mmdebstrap) on a loopback interface of their own: this machine gets no package, no service and no
-open port, and its own port 80 does not matter. Access logs are on everywhere: rsyslog writes those of both HAProxys,
-nginx its own. The role's file without its log shows what logging costs. Figures depend on the machine and on what else
-it does, ratios do so less.
+The others are the file of the simplest popular role (geerlingguy.haproxy with its defaults), that file with what the
+role's adds, nginx's usual proxy file, the servers asked directly, and the role's own file without one default or
+another. All run, one kept busy at a time and in random order, in a Debian of their own (a folder under .build, made
+once by mmdebstrap) on a loopback interface of their own: this machine gets no package, no service and no open port, and
+its own port 80 does not matter. Access logs are on everywhere: an rsyslog as the role has it writes those of its files,
+one as Debian has it those of geerlingguy's, nginx its own. Figures depend on the machine and on what else it does;
+ratios within a round do so less, and processor time less than requests a second.
 
     make bench-haproxy
-    make bench-haproxy ARGS='--image debian-13 --rounds 9'
+    make bench-haproxy ARGS='--image debian-13 --rounds 15 --write'
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import datetime
 import json
 import os
 import platform
+import random
 import resource
 import shutil
 import signal
@@ -35,18 +37,52 @@ from dataclasses import dataclass, field
 from fcntl import ioctl
 from pathlib import Path
 
+import load_balancer_figures as figures
+import yaml
+from load_balancer_figures import FiguresError, Paced, Sample
 from support.waiting import NotInTime, wait_until
 
 HERE = Path(__file__).resolve().parent / "load_balancer"
 REPO = HERE.parent.parent
 BUILD = REPO / ".build" / "bench"
 SUITES = {"debian-12": "bookworm", "debian-13": "trixie"}
-PACKAGES = "haproxy,rsyslog,nginx-light,wrk,python3"
+PAGE = REPO / "docs" / "benchmark-load-balancer.md"
+PACKAGES = "haproxy,rsyslog,nginx-light,wrk,nghttp2-client,python3"
 CLIENTS = 64
 OWN = "role haproxy"
 PEER = "geerlingguy.haproxy"
+EQUAL = "geerlingguy.haproxy with what role haproxy adds"
+NGINX = "nginx, usual proxy file"
+DIRECT = "server asked directly"
+SILENT = "its log"
+UNBATCHED = "rsyslog as a batch program"
+# What the role's file has by default: the variables that turn it off, and how docs write them
+DEFAULTS: dict[str, tuple[dict[str, t.Any], str]] = {
+    SILENT: ({"haproxy_defaults_extra": "no log"}, "`haproxy_defaults_extra: no log`"),
+    "its log's format": ({"haproxy_log_format": ""}, '`haproxy_log_format: ""` (`option httplog`)'),
+    "its request id": ({"haproxy_unique_id_format": ""}, '`haproxy_unique_id_format: ""`'),
+    "its safe retries": ({"haproxy_retry_on": "conn-failure"}, "`haproxy_retry_on: conn-failure`"),
+    "its waiting for a server": ({"haproxy_wait_for_server": ""}, '`haproxy_wait_for_server: ""`'),
+    "server connections of a client's own at first": (
+        {"haproxy_http_reuse": "always"},
+        "`haproxy_http_reuse: always`",
+    ),
+}
+ALL_OFF = "all of these"
+DEFAULTS[ALL_OFF] = ({k: v for settings, _ in DEFAULTS.values() for k, v in settings.items()}, "all of these")
+# No variables turn these off: for the price of each only
+BARE = "forwarded headers"
+PRICES = {name: written for name, (_, written) in DEFAULTS.items()} | {
+    BARE: "no variable: an app would take a client's word",
+    UNBATCHED: "no variable",
+}
+RATES = (2_000, 10_000)
+# At a fixed rate: the seconds in which the clients start, which don't count, and how often each of them asks
+WARM_UP = 0.5
+INTERVAL = 0.02
 RELOAD_SERVERS = (10, 100, 1000)
 RELOAD_PORT = 83
+VARIANT_PORT = 90
 GENERATION = "X-Generation"
 # systemd's limit of files for a service, and what it sets net.unix.max_dgram_qlen to at boot
 SERVICE_FILES = min(524_288, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
@@ -67,19 +103,6 @@ class Party:
     log: Path | None = None
     # The processes that work for it, by the id of the first one of each
     processes: list[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Sample:
-    """What one round found: requests a second, milliseconds, microseconds of processor time; counts."""
-
-    rate: float
-    p50: float
-    p99: float
-    cpu: float
-    requests: int
-    lost: int | None
-    failed: int
 
 
 # --- The Debian that everything runs in ---
@@ -108,41 +131,78 @@ def servers(number: int) -> list[dict[str, t.Any]]:
     return [{"name": f"app{n + 1}", "address": "127.0.0.1", "port": 8001 + n % 2} for n in range(number)]
 
 
+def without_log(text: str) -> str:
+    """Return the file without the line that would warn of having no log."""
+    return "".join(line for line in text.splitlines(keepends=True) if line.split()[:1] != ["log-format"])
+
+
+def without_forwarded_headers(text: str) -> str:
+    """Return the file without the rules that say who the client is."""
+    names = ("X-Forwarded-", "X-Real-IP")
+    kept = []
+    for line in text.splitlines(keepends=True):
+        words = line.split()
+        rule = words[1] if words[:1] == ["http-request"] else ""
+        if rule == "del-header" or (rule == "set-header" and words[2].startswith(names)):
+            continue
+        kept.append(line)
+    return "".join(kept)
+
+
+def with_what_the_role_adds(peer: str, own: str) -> str:
+    """Return geerlingguy's file with the lines of the role's that give request id, headers, retries and log."""
+    rules, backend_rules, section = [], [], ""
+    for line in own.splitlines():
+        words = line.split()
+        if line and not line.startswith((" ", "#")):
+            section = words[0]
+        elif section == "frontend" and words[:1] in (["unique-id-format"], ["log-format"], ["http-request"]):
+            rules.append(line)
+        elif section == "backend" and (words[:1] == ["retry-on"] or "disable-l7-retry" in words):
+            backend_rules.append(line)
+    backend_rules.append("    option redispatch 1")
+    peer = peer.replace("    default_backend", "\n".join([*rules, "    default_backend"]))
+    return peer.replace("    option forwardfor", "\n".join(backend_rules))
+
+
 def render(root: Path) -> None:
     """Put the role's files, and those of the others, where their programs look for them."""
     folder = BUILD / "files"
     folder.mkdir(parents=True, exist_ok=True)
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
-    variables = {
+    role = REPO / "roles" / "haproxy"
+    usual = {
+        **yaml.safe_load((role / "defaults/main.yml").read_text()),
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
         "folder": str(folder),
         "__haproxy_maxconn": {"stdout": str(min(memory * 10, SERVICE_FILES * 9 // 20))},
-        "files": [
-            {"name": "default", "servers": servers(2), "http_response": [], "bind": "*:80"},
-            *(
-                {
-                    "name": str(number),
-                    "servers": servers(number),
-                    "http_response": [f"set-header {GENERATION} 0"],
-                    "bind": f"*:{RELOAD_PORT}",
-                }
-                for number in RELOAD_SERVERS
-            ),
-        ],
+        "haproxy_servers": servers(2),
     }
-    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", str(HERE / "render.yml")]
-    done = subprocess.run(
-        [*command, "-e", json.dumps(variables)], cwd=REPO, capture_output=True, text=True, stdin=subprocess.DEVNULL
-    )
+    files: dict[str, dict[str, t.Any]] = {"default": {}}
+    files |= {variant(name): settings for name, (settings, _) in DEFAULTS.items()}
+    files |= {
+        str(number): {
+            "haproxy_servers": servers(number),
+            "haproxy_http_response": [f"set-header {GENERATION} 0"],
+            "haproxy_bind": f"*:{RELOAD_PORT}",
+        }
+        for number in RELOAD_SERVERS
+    }
+    inventory = folder / "inventory.yml"
+    inventory.write_text(json.dumps({"all": {"hosts": {name: usual | settings for name, settings in files.items()}}}))
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(inventory), str(HERE / "render.yml")]
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
         raise BenchmarkError(f"the role's files could not be rendered:\n{done.stdout}{done.stderr}")
-    role = REPO / "roles" / "haproxy"
     etc = root / "etc"
     (etc / "haproxy" / "pages").mkdir(exist_ok=True)
     (root / "usr/local/sbin").mkdir(exist_ok=True)
+    (root / "var/lib/peer/dev").mkdir(parents=True, exist_ok=True)
     for source, target in (
-        *((folder / f"haproxy-{name}.cfg", etc / "haproxy" / f"{name}.cfg") for name in ("default", *RELOAD_SERVERS)),
+        *((folder / f"haproxy-{name}.cfg", etc / "haproxy" / f"{name}.cfg") for name in files),
+        *((script, etc / "haproxy" / script.name) for script in role.glob("files/*.lua")),
         (role / "files/503.html", etc / "haproxy/pages/503.html"),
-        (role / "files/wait-for-server.lua", etc / "haproxy/wait-for-server.lua"),
         (role / "files/haproxy_unit.py", root / "usr/local/sbin/haproxy-unit"),
         (HERE / "rsyslog.conf", etc / "rsyslog.conf"),
         (HERE / "peer.cfg", etc / "haproxy/peer.cfg"),
@@ -151,15 +211,32 @@ def render(root: Path) -> None:
         (HERE.parent / "report.lua", root / "report.lua"),
     ):
         shutil.copyfile(source, target)
-    text = (folder / "haproxy-default.cfg").read_text()
-    for old, new in (("*:80", "*:84"), ("/run/haproxy/admin.sock", "/run/haproxy/silent.sock")):
-        text = text.replace(old, new)
-    text = "".join(line for line in text.splitlines(keepends=True) if line.split()[:1] not in (["log"], ["log-format"]))
-    (etc / "haproxy/silent.cfg").write_text(text)
+    own = (etc / "haproxy/default.cfg").read_text()
+    equal = with_what_the_role_adds((HERE / "peer.cfg").read_text(), own)
+    (etc / "haproxy/equal.cfg").write_text(equal.replace("*:81", "*:84").replace("/peer/stats", "/peer/equal"))
+    (etc / "haproxy/bare.cfg").write_text(without_forwarded_headers(own))
+    (etc / "haproxy/unbatched.cfg").write_text(own.replace("/var/lib/haproxy", "/var/lib/peer"))
+    for name in (SILENT, ALL_OFF):
+        path = etc / "haproxy" / f"{variant(name)}.cfg"
+        path.write_text(without_log(path.read_text()))
+    for number, name in enumerate([*map(variant, DEFAULTS), "bare", "unbatched"]):
+        path = etc / "haproxy" / f"{name}.cfg"
+        text = path.read_text().replace("*:80", f"*:{VARIANT_PORT + number}")
+        path.write_text(text.replace("/run/haproxy/admin.sock", f"/run/haproxy/{name}.sock"))
+    included = (etc / "rsyslog.d/49-haproxy.conf").read_text()
+    for old, new in (("/var/lib/haproxy", "/var/lib/peer"), ("/var/log/haproxy.log", "/var/log/peer.log")):
+        included = included.replace(old, new)
+    text = (HERE / "rsyslog.conf").read_text().replace("$IncludeConfig /etc/rsyslog.d/*.conf", included)
+    (etc / "rsyslog-peer.conf").write_text(text)
     for line in (folder / "sysctl.conf").read_text().splitlines():
         key, is_setting, value = line.partition(" = ")
         if is_setting:
             Path("/proc/sys", *key.split(".")).write_text(value)
+
+
+def variant(name: str) -> str:
+    """Return what a file of the role without one of its defaults is called."""
+    return f"without-{list(DEFAULTS).index(name)}"
 
 
 def enter(root: Path) -> None:
@@ -211,25 +288,38 @@ def answer(port: int, header: str = "") -> str | None:
 def haproxy(root: Path, name: str) -> int:
     """Start HAProxy as its unit does. The role's own process has the master's socket at the unit's place."""
     files = ["-f", f"/etc/haproxy/{name}.cfg", "-p", f"/run/{name}.pid"]
-    master = f"/run/{name}.sock" if name in ("peer", "silent") else "/run/haproxy-master.sock"
-    return start(root, "/usr/sbin/haproxy", "-W", *files, "-S", master)
+    is_own = name == "default" or name.isdigit()
+    return start(root, "/usr/sbin/haproxy", "-W", *files, "-S", f"/run/{'haproxy-master' if is_own else name}.sock")
 
 
 def start_all(root: Path) -> list[Party]:
-    """Start everything, and return who takes part in the order of the table."""
+    """Start everything, and return who takes part in the order of the tables."""
     logs = root / "var/log"
-    rsyslog = start(root, "/usr/sbin/rsyslogd", "-n", "-i", "/run/rsyslogd.pid")
-    socket_of_others = root / "var/lib/haproxy/dev/log"
-    wait_until("rsyslog listens", socket_of_others.exists)
+    # As the role's file for its unit has it
+    batch = ["/usr/bin/chrt", "--batch", "0"] if "batch" in (BUILD / "files/rsyslog.conf").read_text() else []
+    rsyslog = start(root, *batch, "/usr/sbin/rsyslogd", "-n", "-i", "/run/rsyslogd.pid")
+    of_debian = ["-n", "-f", "/etc/rsyslog-peer.conf", "-i", "/run/rsyslogd-peer.pid"]
+    rsyslog_of_debian = start(root, "/usr/sbin/rsyslogd", *of_debian)
+    for folder in ("haproxy", "peer"):
+        wait_until("rsyslog listens", (root / "var/lib" / folder / "dev/log").exists)
     backend = start(root, "/usr/sbin/nginx", "-c", "/etc/nginx/backend.conf", "-g", "daemon off;")
     proxy = start(root, "/usr/sbin/nginx", "-g", "daemon off;")
+    own_log, peer_log = logs / "haproxy.log", logs / "peer.log"
     parties = [
-        Party(OWN, 80, logs / "haproxy.log", [haproxy(root, "default"), rsyslog]),
-        Party("role haproxy without its log", 84, None, [haproxy(root, "silent")]),
-        Party(PEER, 81, logs / "haproxy.log", [haproxy(root, "peer"), rsyslog]),
-        Party("nginx, usual proxy file", 82, logs / "nginx/access.log", [proxy]),
-        Party("server asked directly", 8001, None, [backend]),
+        Party(OWN, 80, own_log, [haproxy(root, "default"), rsyslog]),
+        Party(EQUAL, 84, peer_log, [haproxy(root, "equal"), rsyslog_of_debian]),
+        Party(PEER, 81, peer_log, [haproxy(root, "peer"), rsyslog_of_debian]),
+        Party(NGINX, 82, logs / "nginx/access.log", [proxy]),
+        Party(DIRECT, 8001, None, [backend]),
     ]
+    for number, name in enumerate(DEFAULTS):
+        process = haproxy(root, variant(name))
+        has_log = name not in (SILENT, ALL_OFF)
+        log, processes = (own_log, [process, rsyslog]) if has_log else (None, [process])
+        parties.append(Party(name, VARIANT_PORT + number, log, processes))
+    number = VARIANT_PORT + len(DEFAULTS)
+    parties.append(Party(BARE, number, own_log, [haproxy(root, "bare"), rsyslog]))
+    parties.append(Party(UNBATCHED, number + 1, peer_log, [haproxy(root, "unbatched"), rsyslog_of_debian]))
     for party in parties:
         wait_until(f"{party.name} answers", lambda port=party.port: answer(port) is not None)
     return parties
@@ -265,18 +355,21 @@ class Lines:
         if self.path.exists():
             os.truncate(self.path, 0)
 
-    def settle(self) -> int:
-        """Wait until the file has not grown for two seconds (rsyslog writes once a second); return its lines."""
-        size, since = -1, time.monotonic()
-        while time.monotonic() - since < 2:
-            now = self.path.stat().st_size if self.path.exists() else 0
-            if now != size:
-                size, since = now, time.monotonic()
-            time.sleep(0.1)
-        if not size:
+    def count(self) -> int:
+        if not self.path.exists():
             return 0
         with self.path.open("rb") as file:
             return sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
+
+    def settle(self, expected: int) -> int:
+        """Wait until that many lines are there, or the file has not grown for a second; return its lines."""
+        lines, since = -1, time.monotonic()
+        while lines < expected and time.monotonic() - since < 1:
+            now = self.count()
+            if now != lines:
+                lines, since = now, time.monotonic()
+            time.sleep(0.05)
+        return lines
 
 
 def measure(root: Path, party: Party, seconds: int, keep_alive: bool) -> Sample:
@@ -292,15 +385,14 @@ def measure(root: Path, party: Party, seconds: int, keep_alive: bool) -> Sample:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise BenchmarkError(f"wrk could not ask {party.name}: {done.stderr.strip()}")
-    lines = log.settle() if log else None
-    used = processor_time(party.processes) - before
     result = json.loads(done.stdout.splitlines()[-1])
     requests = result["requests"]
     if not requests:
         raise BenchmarkError(f"{party.name} answered no request in {seconds} s")
+    lines = log.settle(requests) if log else None
+    used = processor_time(party.processes) - before
     return Sample(
         rate=requests / result["seconds"],
-        p50=result["p50"],
         p99=result["p99"],
         cpu=used / requests * 1e6,
         requests=requests,
@@ -308,6 +400,34 @@ def measure(root: Path, party: Party, seconds: int, keep_alive: bool) -> Sample:
         lost=None if lines is None else max(0, requests - lines),
         failed=result["failed"],
     )
+
+
+def measure_paced(root: Path, party: Party, rate: int, seconds: int) -> Paced:
+    """Ask one so many times a second, and no faster. wrk can't; h2load can, and logs each answer.
+
+    Each client asks every 20 ms, and they begin at different moments, so that requests come evenly.
+    """
+    log = Lines(party.log) if party.log else None
+    if log:
+        log.empty()
+    clients = round(rate * INTERVAL)
+    requests = round(rate * (seconds + WARM_UP))
+    answers = root / "var/log/h2load.log"
+    answers.unlink(missing_ok=True)
+    before = processor_time(party.processes)
+    command = ["chroot", str(root), "h2load", "--h1", "--threads", "1", "--clients", str(clients)]
+    command += ["--requests", str(requests), "--rps", str(round(1 / INTERVAL))]
+    # A tenth of the clients every 2 ms
+    command += ["--rate", str(clients // 10), "--rate-period", f"{INTERVAL * 100:g}ms"]
+    command += ["--log-file", "/var/log/h2load.log", f"http://127.0.0.1:{party.port}/"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise BenchmarkError(f"h2load could not ask {party.name}: {done.stderr.strip()}{done.stdout.strip()}")
+    if log:
+        log.settle(requests)
+    used = processor_time(party.processes) - before
+    sent, p50, p99, failed = figures.paced(answers.read_text(), WARM_UP, INTERVAL)
+    return Paced(rate=sent, p50=p50, p99=p99, cpu=used / requests * 1e6, failed=failed)
 
 
 def reload_times(root: Path, number: int, rounds: int) -> tuple[float, float]:
@@ -344,31 +464,17 @@ def reload_times(root: Path, number: int, rounds: int) -> tuple[float, float]:
 # --- What is shown ---
 
 
+def processor() -> str:
+    """Name the machine's processor."""
+    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return names[0].partition(": ")[2] if names else platform.machine()
+
+
 def versions(root: Path) -> str:
     """Name the programs that took part."""
     command = ["chroot", str(root), "dpkg-query", "--show", "--showformat", "${Package} ${Version}, "]
-    packages = ["haproxy", "rsyslog", "nginx", "wrk"]
+    packages = ["haproxy", "rsyslog", "nginx", "wrk", "nghttp2-client"]
     return subprocess.run([*command, *packages], capture_output=True, text=True).stdout.rstrip(", ")
-
-
-def table(samples: dict[str, list[Sample]]) -> list[str]:
-    """Medians, and for the ratios the median of the rounds' ratios: each round's parties had the machine alike."""
-    lines = [
-        "| | requests/s | role haproxy is | p50 ms | p99 ms | CPU us/request | requests failed | lines lost |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for name, rounds in samples.items():
-        ratio = statistics.median(own.rate / one.rate for one, own in zip(rounds, samples[OWN], strict=True))
-        rate, p50, p99, cpu = (
-            statistics.median(getattr(one, key) for one in rounds) for key in ("rate", "p50", "p99", "cpu")
-        )
-        logged = [one for one in rounds if one.lost is not None]
-        lost = f"{sum(one.lost or 0 for one in logged):,} of {sum(one.requests for one in logged):,}" if logged else ""
-        failed = sum(one.failed for one in rounds)
-        lines.append(
-            f"| {name} | {rate:,.0f} | {ratio:.2f} times | {p50:.2f} | {p99:.2f} | {cpu:.1f} | {failed} | {lost} |"
-        )
-    return lines
 
 
 def main() -> int:
@@ -377,8 +483,10 @@ def main() -> int:
         prog="make bench-haproxy ARGS=...", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--image", choices=SUITES, default="debian-12", help="the Debian whose packages are measured")
-    parser.add_argument("--rounds", type=int, default=7, help="how often each takes its turn (7)")
-    parser.add_argument("--seconds", type=int, default=3, help="how long a turn is (3)")
+    parser.add_argument("--rounds", type=int, default=15, help="how often each takes its turn (15)")
+    parser.add_argument("--seconds", type=int, default=1, help="how long a turn is (1)")
+    parser.add_argument("--seed", type=int, default=1, help="decides the order of the turns (1)")
+    parser.add_argument("--write", action="store_true", help=f"write the tables into {PAGE.relative_to(REPO)}")
     arguments = parser.parse_args()
     if arguments.rounds < 1 or arguments.seconds < 1:
         parser.error("--rounds and --seconds take 1 and more")
@@ -388,34 +496,61 @@ def main() -> int:
     enter(root)
     render(root)
     parties = start_all(root)
+    order = random.Random(arguments.seed)
+    page = PAGE.read_text()
 
-    print(
-        f"{datetime.date.today()}, {os.cpu_count()} cores shared by all, Linux {platform.release()}, {arguments.image}"
+    def show(name: str, lines: list[str]) -> None:
+        nonlocal page
+        page = figures.put(page, name, lines)
+        print("", f"### {name}", "", *lines, sep="\n", flush=True)
+
+    show(
+        "machine",
+        [
+            f"Measured on {datetime.date.today()} on {os.cpu_count()} cores ({processor()}) that all of them shared: "
+            f"Linux {platform.release()}, {versions(root)}.",
+            f"{CLIENTS} clients; {arguments.rounds} rounds of {arguments.seconds} s each, in random order (seed "
+            f"{arguments.seed}); load of the machine before: {os.getloadavg()[0]:.1f}.",
+        ],
     )
-    print(f"{versions(root)}; load of the machine before: {os.getloadavg()[0]:.1f}")
-    print(f"{CLIENTS} clients, {arguments.rounds} rounds of {arguments.seconds} s each, medians", flush=True)
-    for keep_alive in (True, False):
-        samples: dict[str, list[Sample]] = {party.name: [] for party in parties}
-        kind = "Connections kept alive" if keep_alive else "A new connection for each request"
+
+    def rounds(what: str, among: list[Party]) -> t.Iterator[Party]:
         for number in range(1, arguments.rounds + 1):
-            print(f"{kind}: round {number} of {arguments.rounds}", file=sys.stderr, flush=True)
-            for party in parties:
-                samples[party.name].append(measure(root, party, arguments.seconds, keep_alive))
-        print("", kind, "", *table(samples), sep="\n", flush=True)
+            print(f"{what}: round {number} of {arguments.rounds}", file=sys.stderr, flush=True)
+            yield from order.sample(among, len(among))
+
+    full: dict[str, dict[str, list[Sample]]] = {}
+    for kind, keep_alive in (("connections kept", True), ("a new connection each", False)):
+        full[kind] = {party.name: [] for party in parties}
+        for party in rounds(kind, parties):
+            full[kind][party.name].append(measure(root, party, arguments.seconds, keep_alive))
+        beside = {name: samples for name, samples in full[kind].items() if name not in PRICES}
+        show(kind, figures.speed_table(beside, OWN))
+    show("what each default costs", figures.costs_table(*full.values(), PRICES, OWN))
+
+    paced: dict[int, dict[str, list[Paced]]] = {}
+    for rate in RATES:
+        among = [party for party in parties if party.name not in PRICES]
+        paced[rate] = {party.name: [] for party in among}
+        for party in rounds(f"{rate:,} requests a second", among):
+            paced[rate][party.name].append(measure_paced(root, party, rate, arguments.seconds))
+    show("latency", figures.paced_table(paced))
 
     # Its socket is the one of the process that is reloaded next
     os.kill(parties[0].processes[0], signal.SIGTERM)
     os.waitpid(parties[0].processes[0], 0)
-    print("", "Reload of the role's file", "", sep="\n")
-    print("| servers | until the new worker answers, s | until the reload is over, s |", "|--:|--:|--:|", sep="\n")
+    lines = ["| servers | until the new worker answers, s | until the reload is over, s |", "|--:|--:|--:|"]
     for number in RELOAD_SERVERS:
         served, told = reload_times(root, number, arguments.rounds)
-        print(f"| {number:,} | {served:.2f} | {told:.2f} |", flush=True)
+        lines.append(f"| {number:,} | {served:.2f} | {told:.2f} |")
+    show("reload", lines)
+    if arguments.write:
+        PAGE.write_text(page)
     return 0
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (BenchmarkError, NotInTime) as error:
+    except (BenchmarkError, FiguresError, NotInTime) as error:
         sys.exit(f"error: {error}")

@@ -23,7 +23,7 @@ mode rate_limit redirect
 retries retry_on servers ssl_default_bind_ciphers ssl_default_bind_ciphersuites ssl_default_bind_options stats_bind
 stats_password stats_user stick stick_table sysctl tcp_request timeout_check timeout_client timeout_connect
 timeout_http_keep_alive timeout_http_request timeout_queue timeout_server timeout_tunnel trusted_proxies
-use_backend wait_for_server
+unique_id_format use_backend wait_for_server
         """,
     )
 )

@@ -91,6 +91,13 @@ def test_request_id_is_logged_after_a_path_of_any_length() -> None:
     assert "log /dev/log len 4096 local0" in section(render(), "global")
 
 
+def test_request_id_can_be_turned_off() -> None:
+    text = render(haproxy_unique_id_format="")
+
+    assert "unique-id" not in text
+    assert "X-Request-ID" not in text
+
+
 @pytest.mark.parametrize(("bind", "layer"), [("*:80", "connection"), ("*:80 accept-proxy", "session")])
 def test_addresses_of_a_proxy_header_are_the_ones_that_are_allowed(bind: str, layer: str) -> None:
     text = render(haproxy_bind=bind, haproxy_allow=["192.0.2.0/24"], haproxy_deny=["192.0.2.7"])

@@ -95,7 +95,8 @@ def test_value_is_in_the_file_or_refused(settings: dict[str, Any], name: str, te
 @pytest.mark.slow
 @pytest.mark.parametrize("missing", [{"haproxy_bind": ""}, {"haproxy_servers": []}, {"haproxy_mode": "tcp"}])
 def test_value_is_in_the_file_or_refused_where_a_part_of_the_file_is_missing(missing: dict[str, Any]) -> None:
-    of_all = {"haproxy_default_server", "haproxy_log_format", "haproxy_retry_on", "haproxy_wait_for_server"}
+    names = ("default_server", "log_format", "retry_on", "unique_id_format", "wait_for_server")
+    of_all = {f"haproxy_{name}" for name in names}
     web = {
         "haproxy_frontends": [{"name": "web", "bind": "*:81", "mode": "http"}],
         "haproxy_backends": [{"name": "web", "mode": "http", "servers": SERVERS}],
