@@ -55,7 +55,6 @@ EQUAL = "geerlingguy.haproxy with what role haproxy adds"
 NGINX = "nginx, usual proxy file"
 DIRECT = "server asked directly"
 SILENT = "its log"
-UNBATCHED = "rsyslog as a batch program"
 # What the role's file has by default: the variables that turn it off, and how docs write them
 DEFAULTS: dict[str, tuple[dict[str, t.Any], str]] = {
     SILENT: ({"haproxy_defaults_extra": "no log"}, "`haproxy_defaults_extra: no log`"),
@@ -74,7 +73,6 @@ DEFAULTS[ALL_OFF] = ({k: v for settings, _ in DEFAULTS.values() for k, v in sett
 BARE = "forwarded headers"
 PRICES = {name: written for name, (_, written) in DEFAULTS.items()} | {
     BARE: "no variable: an app would take a client's word",
-    UNBATCHED: "no variable",
 }
 RATES = (2_000, 10_000)
 # At a fixed rate: the seconds in which the clients start, which don't count, and how often each of them asks
@@ -215,11 +213,10 @@ def render(root: Path) -> None:
     equal = with_what_the_role_adds((HERE / "peer.cfg").read_text(), own)
     (etc / "haproxy/equal.cfg").write_text(equal.replace("*:81", "*:84").replace("/peer/stats", "/peer/equal"))
     (etc / "haproxy/bare.cfg").write_text(without_forwarded_headers(own))
-    (etc / "haproxy/unbatched.cfg").write_text(own.replace("/var/lib/haproxy", "/var/lib/peer"))
     for name in (SILENT, ALL_OFF):
         path = etc / "haproxy" / f"{variant(name)}.cfg"
         path.write_text(without_log(path.read_text()))
-    for number, name in enumerate([*map(variant, DEFAULTS), "bare", "unbatched"]):
+    for number, name in enumerate([*map(variant, DEFAULTS), "bare"]):
         path = etc / "haproxy" / f"{name}.cfg"
         text = path.read_text().replace("*:80", f"*:{VARIANT_PORT + number}")
         path.write_text(text.replace("/run/haproxy/admin.sock", f"/run/haproxy/{name}.sock"))
@@ -295,9 +292,7 @@ def haproxy(root: Path, name: str) -> int:
 def start_all(root: Path) -> list[Party]:
     """Start everything, and return who takes part in the order of the tables."""
     logs = root / "var/log"
-    # As the role's file for its unit has it
-    batch = ["/usr/bin/chrt", "--batch", "0"] if "batch" in (BUILD / "files/rsyslog.conf").read_text() else []
-    rsyslog = start(root, *batch, "/usr/sbin/rsyslogd", "-n", "-i", "/run/rsyslogd.pid")
+    rsyslog = start(root, "/usr/sbin/rsyslogd", "-n", "-i", "/run/rsyslogd.pid")
     of_debian = ["-n", "-f", "/etc/rsyslog-peer.conf", "-i", "/run/rsyslogd-peer.pid"]
     rsyslog_of_debian = start(root, "/usr/sbin/rsyslogd", *of_debian)
     for folder in ("haproxy", "peer"):
@@ -319,7 +314,6 @@ def start_all(root: Path) -> list[Party]:
         parties.append(Party(name, VARIANT_PORT + number, log, processes))
     number = VARIANT_PORT + len(DEFAULTS)
     parties.append(Party(BARE, number, own_log, [haproxy(root, "bare"), rsyslog]))
-    parties.append(Party(UNBATCHED, number + 1, peer_log, [haproxy(root, "unbatched"), rsyslog_of_debian]))
     for party in parties:
         wait_until(f"{party.name} answers", lambda port=party.port: answer(port) is not None)
     return parties
