@@ -317,6 +317,11 @@ OWN_BACKEND = {"name": "own", "servers": [SERVERS[0] | {"name": "one"}]}
     [
         ({"haproxy_acl": "is_api path_beg /api/"}, "frontend public", "acl is_api path_beg /api/"),
         ({"haproxy_tcp_request": "inspect-delay 2s"}, "frontend public", "tcp-request inspect-delay 2s"),
+        (
+            {"haproxy_http_after_response": "set-header X-By lb"},
+            "frontend public",
+            "http-after-response set-header X-By lb",
+        ),
         ({"haproxy_hash_type": "consistent"}, "backend app", "hash-type consistent"),
         ({"haproxy_http_reuse": "never"}, "backend app", "http-reuse never"),
         ({"haproxy_stick_table": "type ip size 1k"}, "backend app", "stick-table type ip size 1k peers local"),
