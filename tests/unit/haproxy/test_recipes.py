@@ -836,12 +836,15 @@ class Dns:
         self.servers: list[tuple[str, int]] = []
         self._socket = socket.socket(type=socket.SOCK_DGRAM)
         self._socket.bind(place)
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 question, client = self._socket.recvfrom(4096)
+                if not question:
+                    return
                 self._socket.sendto(self._answer(question), client)
 
     def _answer(self, question: bytes) -> bytes:
@@ -863,6 +866,10 @@ class Dns:
         return head + question[12:end] + b"".join(answers + additional)
 
     def close(self) -> None:
+        # A thread that waits would keep the address
+        with socket.socket(type=socket.SOCK_DGRAM) as waker:
+            waker.sendto(b"", self._socket.getsockname())
+        self._thread.join(10)
         self._socket.close()
 
 
