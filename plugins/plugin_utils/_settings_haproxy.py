@@ -16,11 +16,11 @@ OPTIONS = tuple(
     f"haproxy_{name}"
     for name in WORDS.findall(
         """
-acl allow backend_extra backends balance bind certificates cookie default_server defaults_extra deny error_pages
-extra files frontend_extra frontends global_extra hard_stop_after hash_type http_after_response http_check
-http_request http_response http_reuse httpchk install_from log_days log_format maintenance maintenance_page maxconn
-mode rate_limit redirect retries retry_on servers ssl_default_bind_ciphers ssl_default_bind_ciphersuites ssl_default_bind_options stats_bind
-stats_password stats_user stick stick_table sysctl tcp_request timeout_check timeout_client timeout_connect
+acl allow backend_extra backends balance bind certificates cookie default_server defaults_extra deny error_pages extra
+files frontend_extra frontends global_extra hard_stop_after hash_type http_after_response http_check http_request
+http_response http_reuse httpchk install_from log_days log_format maintenance maintenance_page maxconn mode rate_limit
+redirect retries retry_on servers ssl_default_bind_ciphers ssl_default_bind_ciphersuites ssl_default_bind_options
+stats_bind stats_password stats_user stick stick_table sysctl tcp_request timeout_check timeout_client timeout_connect
 timeout_http_keep_alive timeout_http_request timeout_queue timeout_server timeout_tunnel trusted_proxies
 unique_id_format use_backend wait_for_server
         """,

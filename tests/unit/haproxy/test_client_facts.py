@@ -78,6 +78,18 @@ def test_what_a_client_says_of_itself_is_replaced(
     }
 
 
+def test_names_with_underscores_get_no_fact_through(haproxy_program: str, etc: Path, tmp_path: Path) -> None:
+    forged = "".join(f"{name.replace('-', '_')}: 10.0.0.9\r\n" for name in FORGED if name.count("-") > 1)
+    with balancing(haproxy_program, etc, tmp_path) as balancer, balancer.connect(80) as client:
+        client.sendall(f"GET / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n{forged}\r\n".encode())
+        with client.makefile("rb") as answer:
+            seen = answer.read()
+
+    assert b"200 OK" in seen
+    assert b"forwarded_" not in seen
+    assert b"_ip" not in seen
+
+
 @pytest.mark.parametrize(
     ("chain", "client"),
     [
