@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import pwd
+import random
 import signal
 import socket
 import subprocess
@@ -29,10 +31,16 @@ from support.waiting import wait_until
 FILES = REPO / "roles" / "hits" / "files"
 
 
+# Below those that the kernel gives to clients, or a server that is stopped for a while may find its port taken by one
+PORTS = range(12000, 20000)
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    while True:
+        port = random.choice(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("0.0.0.0", port))
+            return port
 
 
 def children(pid: int) -> list[int]:

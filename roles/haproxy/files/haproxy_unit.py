@@ -296,7 +296,7 @@ def add_placeholders(changes: dict[Path, Path | None], folder: Path) -> list[str
 def kernel_parameters(file: Path) -> dict[str, str]:
     """Return the parameters that a file of /etc/sysctl.d sets."""
     lines = (line.partition("=") for line in file.read_text().splitlines() if not line.startswith(("#", ";")))
-    return {key.strip().lstrip("-"): value.strip() for key, _, value in lines if key.strip()}
+    return {line[0].strip().lstrip("-"): line[2].strip() for line in lines if line[0].strip()}
 
 
 def check_changes(changes: dict[Path, Path | None], folder: Path) -> list[str]:
