@@ -77,7 +77,17 @@ CHECKS = (
     Check(
         "unit tests",
         # A test that lacks its program fails here, rather than being skipped
-        ("env", "NO_SKIPS=1", "pytest", "tests/unit", "--numprocesses", "auto", "--dist", "worksteal"),
+        # Half of the time they wait for something, so two for each core
+        (
+            "env",
+            "NO_SKIPS=1",
+            "pytest",
+            "tests/unit",
+            "--numprocesses",
+            str(2 * (os.cpu_count() or 1)),
+            "--dist",
+            "worksteal",
+        ),
         quick_options=("-m", "not slow"),
     ),
     Check("ruff", ("ruff", "check", ".")),

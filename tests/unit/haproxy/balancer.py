@@ -196,7 +196,8 @@ class Balancer:
         """A client's connection."""
         place = (self.net.address(self.own), self.net.port(port))
         connection = socket.create_connection(place, 10, (self.net.address(source), 0))
-        connection.settimeout(10)
+        # Longer than it takes to find out that a server is gone
+        connection.settimeout(30)
         return connection
 
     def connect_tls(self, port: int, name: str, source: str = "203.0.113.7", **options: Any) -> ssl.SSLSocket:

@@ -37,9 +37,9 @@ INVENTORY: dict[str, Any] = {
     "vault_shop_certificate": PEM,
     "vault_stats_password": "a-secret-of-16",
     "vault_redis_password": "a-secret",
-    # openssl passwd -5 -salt salt PASSWORD, of the passwords lovelace and turing
-    "vault_ada_hash": "$5$salt$Y8aoWE2QuvuAge3mVSTF8Ldc2YkFaetz12V8I6RCNjD",
-    "vault_alan_hash": "$5$salt$SPy9l1S9HoxtITGDeqS2CH8R/b1k/WWfs8r9fqkFKK3",
+    # mkpasswd -m sha-256 -R 1000, of the passwords lovelace and turing
+    "vault_ada_hash": "$5$rounds=1000$recipe$4Sfck51AT2oC0QaW9Lb1nlCjv7NDHsr22HLbQPaM8H2",
+    "vault_alan_hash": "$5$rounds=1000$recipe$SmwbZHv4ajaKgGqDqw8cCLumn7gCvV7g3ix0RiH4Wj3",
     "inventory_hostname": "lb-1",
 }
 # Words of the pages that begin like a variable

@@ -109,10 +109,10 @@ def test_request_at_a_server_that_is_gone_is_ended(
 
         if haproxy_version(haproxy_program) < (3, 0):
             # A GET is sent to the other server, which answers
-            assert answer.result(20).status == status
+            assert answer.result(40).status == status
         else:
             with pytest.raises(http.client.RemoteDisconnected):
-                answer.result(20)
+                answer.result(40)
 
 
 def test_connection_to_a_server_that_is_gone_is_ended_in_mode_tcp(
@@ -123,7 +123,7 @@ def test_connection_to_a_server_that_is_gone_is_ended_in_mode_tcp(
         client.sendall(b"/hold")
         wait_until("the connection is at the server", lambda: server.held)
         server.go()
-        client.settimeout(20)
+        client.settimeout(40)
 
         assert client.recv(1) == b""
 
@@ -149,7 +149,7 @@ def test_request_at_a_server_that_is_only_slow_is_answered(haproxy_program: str,
         wait_until("two looks", lambda: answer.done() or time.monotonic() > down_at + 2.5)
         server.go_on.set()
 
-        assert answer.result(20).status == 200
+        assert answer.result(40).status == 200
 
 
 @pytest.mark.slow
