@@ -126,6 +126,7 @@ def test_cluster_without_checksums_is_given_some_only_when_told(data: DataTier) 
     assert not data.host.service("postgresql-backup.timer").is_running
 
 
+@pytest.mark.any_release
 def test_files_that_an_interrupted_run_left_unread_are_read_by_the_next_one(data: DataTier) -> None:
     def since() -> dict[str, str]:
         """When each server read its files."""
@@ -154,6 +155,7 @@ def test_files_that_an_interrupted_run_left_unread_are_read_by_the_next_one(data
 # --- Backups ---
 
 
+@pytest.mark.any_release
 def test_backup_keeps_its_days_and_nothing_of_its_own_failures(data: DataTier) -> None:
     old = "hits-20200101T040000Z.dump"
     young = "hits-20200102T040000Z.dump"
@@ -295,6 +297,7 @@ def test_hits_outlive_postgresql_and_a_restart_of_redis(data: DataTier) -> None:
 # --- Elsewhere ---
 
 
+@pytest.mark.any_release
 def test_restore_to_a_fresh_droplet_gives_the_same_total(data: DataTier, tmp_path: Path) -> None:
     total = data.total()
     dump = tmp_path / "hits.dump"
@@ -311,6 +314,7 @@ def test_restore_to_a_fresh_droplet_gives_the_same_total(data: DataTier, tmp_pat
     assert data.total() == total + 1
 
 
+@pytest.mark.any_release
 def test_managed_databases_take_the_place_of_the_groups(data: DataTier, tmp_path: Path) -> None:
     database = f"postgresql://hits:{secret('postgresql_password')}@{data.address}:5432/hits?sslmode=require"
     redis = f"redis://hits:{secret('redis_password')}@{data.address}:6379/0"
