@@ -20,13 +20,19 @@ options:
     type: dict
     required: true
   role:
-    description: The role, or V(deploy) for the variables of a roll-out.
+    description: The role, or V(deploy) for the variables of a roll-out, or V(service) for the service of a run.
     type: str
     required: true
-    choices: [app, deploy, docker, haproxy, hits, postgresql, redis]
+    choices: [app, deploy, docker, haproxy, hits, postgresql, redis, service]
   pages:
     description: For V(haproxy), the HTML pages of the controller that it sends, by file.
     type: dict
+  hosts:
+    description: For V(service), the tags of the droplets that the run would work on, by host.
+    type: dict
+  secrets:
+    description: For V(service), the folder of the controller with the service's secrets.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -56,6 +62,7 @@ from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_hapr
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_hits import hits_problems
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_postgresql import postgresql_problems
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_redis import redis_problems
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_service import service_problems
 
 PROBLEMS: dict[str, t.Callable[..., list[str]]] = {
     "app": app_problems,
@@ -65,6 +72,7 @@ PROBLEMS: dict[str, t.Callable[..., list[str]]] = {
     "hits": hits_problems,
     "postgresql": postgresql_problems,
     "redis": redis_problems,
+    "service": service_problems,
 }
 
 

@@ -19,6 +19,8 @@ description:
     C(digitalocean.yaml).
   - If two droplets share a name, the older one (with the lower id) becomes the host of that name, and the other one is
     called C(<name>-<id>).
+  - With O(service), the inventory is that of one service, and all hosts, C(localhost) included, have its name as
+    C(scaleout_service). The playbooks of this collection ask for that.
   - An API that can't be read is an error, never an empty inventory. With C(any_unparsed_is_failed) in the section
     C([inventory]) of Ansible's configuration, the run ends with one line that says what is wrong. Without it, Ansible
     turns the error into a warning and goes on.
@@ -61,14 +63,28 @@ options:
     default: https://api.digitalocean.com/v2
     env:
       - name: DIGITALOCEAN_API_URL
+  service:
+    description:
+      - Only droplets of this service, such as V(shop-staging), which are those with the tag C(service:shop-staging).
+        The API selects them, and the plugin looks again.
+      - It may hold lower-case letters, digits and hyphens, at most 63.
+      - All hosts get the variables C(scaleout_service) and C(scaleout_inventory_service) with this name, even if there is
+        no droplet yet. The playbooks work on the service of C(scaleout_service), and end if it is not that of the
+        inventory.
+      - An inventory is of one service. Two files for two services in one run are an error, because their hosts have the
+        same names.
+      - May be a template.
+    type: str
   tag:
     description:
-      - Only droplets with this tag. The API selects them, so that a large account costs no time.
+      - Only droplets with this tag. The API selects them, so that a large account costs no time; the plugin does if
+        O(service) is set as well.
       - May be a template.
     type: str
   name:
     description:
-      - Only droplets with exactly this name, ignoring case. The API selects them, unless O(tag) is set as well.
+      - Only droplets with exactly this name, ignoring case. The API selects them, unless O(service) or O(tag) is set as
+        well.
       - May be a template.
     type: str
   regions:
@@ -121,7 +137,8 @@ options:
     default: []
   group_by:
     description:
-      - What to make groups of. V(tag) makes a group of each tag; the tag C(pool:app) becomes the group C(pool_app).
+      - What to make groups of. V(tag) makes a group of each tag; the tag C(pool:app) becomes the group C(pool_app), and
+        C(service:shop-staging) becomes C(service_shop_staging).
       - Characters that a group name can't have become underscores.
     type: list
     elements: str
@@ -162,14 +179,19 @@ options:
 EXAMPLES = r"""
 # The token is in the environment: export DIGITALOCEAN_TOKEN=...
 
-# inventory/digitalocean.yml: all droplets with the tag scaleout, and a group for each of their tags
+# inventory/digitalocean.yml: all droplets of the service shop-staging, and a group for each of their tags
 plugin: alphacoder.scaleout.droplets
-tag: scaleout
+service: shop-staging
+
+---
+# All droplets with the tag web, whoever made them
+plugin: alphacoder.scaleout.droplets
+tag: web
 
 ---
 # Over the private network, from a host in the same VPC network
 plugin: alphacoder.scaleout.droplets
-tag: scaleout
+service: shop-staging
 connect_with: private_ipv4
 vpcs:
   - 5a4981aa-9653-4bd1-bef5-d6bff52042e4
@@ -177,7 +199,7 @@ vpcs:
 ---
 # Over the private network, from outside: each connection jumps through a bastion
 plugin: alphacoder.scaleout.droplets
-tag: scaleout
+service: shop-staging
 connect_with: private_ipv4
 compose:
   ansible_ssh_common_args: "'-o ProxyJump=root@bastion.example.com'"
@@ -234,7 +256,7 @@ statuses: ['off']
 # do_region           fra1
 # do_size             s-1vcpu-1gb
 # do_image            debian-13-x64, or the id of an image without a slug
-# do_tags             [scaleout, app, "pool:app"]
+# do_tags             ["service:shop-staging", "pool:app", app]
 # do_vpc_uuid         5a4981aa-9653-4bd1-bef5-d6bff52042e4
 # do_public_ipv4      203.0.113.10
 # do_private_ipv4     10.114.0.2
@@ -268,6 +290,15 @@ from ansible_collections.alphacoder.scaleout.plugins.module_utils._digitalocean 
     public_ipv4s,
     reserved_ipv4s,
 )
+from ansible_collections.alphacoder.scaleout.plugins.module_utils._pool import (
+    ADOPT,
+    has_tag,
+    in_several_services,
+    is_unclaimed_member,
+    service_problem,
+    service_tag,
+    services_of,
+)
 
 try:
     # From ansible-core 2.19 on, only what is marked as trusted is a template
@@ -296,6 +327,9 @@ Item = dict[str, t.Any]
 
 # How many names a warning lists
 SHOWN = 10
+
+# What all droplets of playbooks/provision.yml had before they had a service
+OLD_TAG = "scaleout"
 
 _FILE_NAMES = ("droplets.yml", "droplets.yaml", "digitalocean.yml", "digitalocean.yaml")
 
@@ -348,22 +382,43 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         return isinstance(config, dict) and config.get("plugin") == self.NAME
 
     def _parse(self, path: str, may_use_cache: bool) -> None:
-        for option in self._read_config_data(path):
+        config = self._read_config_data(path)
+        for option in config:
             # Ansible doesn't mind, but a misspelt filter lets every droplet through
             if not self.has_option(option):
                 close = difflib.get_close_matches(option, self.option_definitions, n=1)
                 raise AnsibleParserError(
                     f"There is no option {option}" + (f"; did you mean {close[0]}?" if close else ".")
                 )
-        hosts = self._host_names(self._filter(self._read(path, may_use_cache)))
+        # Without its value, it would let every droplet of the account through
+        if "service" in config:
+            self._set_service()
+        answer = self._read(path, may_use_cache)
+        hosts = self._host_names(self._filter(answer))
         if not hosts:
-            self.display.warning(self._nothing_found())
+            self._say_nothing_found(answer.get("unclaimed", []))
         # Before there are groups, because Ansible would give a group of the same name the variables of a new host
         for name in hosts:
             self.inventory.add_host(name)
         for name, (droplet, hostvars) in hosts.items():
             self._set_up(name, droplet, hostvars)
         self._warn_unreachable(hosts)
+
+    def _set_service(self) -> None:
+        service = self._text("service")
+        if problem := service_problem(service):
+            raise AnsibleParserError(f"The option service {problem}.")
+        variables = self.inventory.groups["all"].vars
+        other = variables.get("scaleout_inventory_service", service)
+        if other != service:
+            raise AnsibleParserError(
+                f"This is the inventory of service {service}, but another file of this run is that of {other}, whose hosts "
+                "have the same names. Give one of them with -i; for a list of all, write an inventory with tag, or with "
+                "neither."
+            )
+        # The second one is what a playbook compares with: group_vars may set the first
+        for variable in ("scaleout_service", "scaleout_inventory_service"):
+            self.inventory.set_variable("all", variable, service)
 
     def _read(self, path: str, may_use_cache: bool) -> Item:
         """The API's raw answer, so that options that use it can change while it is cached."""
@@ -417,7 +472,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         return "" if value is None else str(value).strip()
 
     def _api_filters(self) -> dict[str, str]:
-        # The API accepts one of them, not both
+        # The API accepts one of them only
+        if service := self._text("service"):
+            return {"tag_name": service_tag(service)}
         for option, parameter in (("tag", "tag_name"), ("name", "name")):
             if self._text(option):
                 return {parameter: self._text(option)}
@@ -425,22 +482,25 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
 
     def _fetch(self, client: Client, filters: dict[str, str]) -> Item:
         start = time.monotonic()
-        droplets = client.list_all(
-            "/droplets",
-            "droplets",
-            filters,
-            page_size=self.get_option("page_size"),
-            workers=self.get_option("workers"),
-        )
+        droplets = self._list(client, filters)
         self.display.vv(f"{len(droplets)} droplets came from {client.url} in {time.monotonic() - start:.1f} s")
         # Only the list of reserved addresses tells which of two public addresses is the droplet's own
-        if any(len(public_ipv4s(droplet)) > 1 for droplet in droplets):
-            return {"droplets": droplets, "reserved_ipv4": reserved_ipv4s(client, self.display.warning)}
-        return {"droplets": droplets, "reserved_ipv4": []}
+        two = any(len(public_ipv4s(droplet)) > 1 for droplet in droplets)
+        # A service's first run, or its first one since there are services
+        old = self._list(client, {"tag_name": OLD_TAG}) if self._text("service") and not droplets else []
+        return {
+            "droplets": droplets,
+            "reserved_ipv4": reserved_ipv4s(client, self.display.warning) if two else [],
+            "unclaimed": [raw["name"] for raw in old if is_unclaimed_member(raw.get("tags") or [])],
+        }
+
+    def _list(self, client: Client, filters: dict[str, str]) -> list[Item]:
+        page_size, workers = self.get_option("page_size"), self.get_option("workers")
+        return client.list_all("/droplets", "droplets", filters, page_size=page_size, workers=workers)
 
     def _filter(self, answer: Item) -> list[tuple[Item, Item]]:
         reserved = frozenset(answer["reserved_ipv4"])
-        name = self._text("name").casefold()
+        name, tag, service = self._text("name").casefold(), self._text("tag"), self._text("service")
         allowed = [
             (field, self.get_option(option))
             for field, option in (("region", "regions"), ("status", "statuses"), ("vpc_uuid", "vpcs"))
@@ -452,6 +512,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             droplet = droplet_facts(raw, reserved)
             if name and droplet["name"].casefold() != name:
                 continue
+            # A list that the API did not narrow would be every droplet of the account
+            if tag and not has_tag(droplet, tag):
+                continue
+            if service and service not in (services := services_of(droplet["tags"])):
+                continue
+            if service and len(services) > 1:
+                raise AnsibleParserError(f"{in_several_services(droplet['name'], droplet['id'], services)}.")
             if any(droplet[field] not in values for field, values in allowed):
                 continue
             hostvars = self._hostvars(raw, droplet, reserved)
@@ -567,10 +634,20 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
                 "to an address that they have, or set ansible_host with compose."
             )
 
+    def _say_nothing_found(self, unclaimed: list[str]) -> None:
+        self.display.warning(self._nothing_found())
+        if unclaimed:
+            # For a playbook that ends because there are no hosts
+            self.inventory.set_variable("all", "scaleout_unclaimed", _untrusted(unclaimed))
+            self.display.warning(
+                f"These droplets are of no service, because they were made before there were services: {_some(unclaimed)}. "
+                f"{ADOPT}."
+            )
+
     def _nothing_found(self) -> str:
-        statuses, tag = self.get_option("statuses"), self._text("tag")
+        statuses, tag, service = self.get_option("statuses"), self._text("tag"), self._text("service")
         state = f"{' or '.join(statuses)} " if statuses else ""
-        wanted = f" with tag {tag!r}" if tag else ""
+        wanted = (f" of service {service!r}" if service else "") + (f" with tag {tag!r}" if tag else "")
         narrowed = [option for option in ("name", "regions", "vpcs", "filters") if self.get_option(option)]
         also = f" that matches {', '.join(narrowed)}" if narrowed else ""
         return (

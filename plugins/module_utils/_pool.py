@@ -20,6 +20,16 @@ _POOL_NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?")
 _TAG = re.compile(r"[a-zA-Z0-9_:-]{1,255}")
 _MAX_POOL_NAME = 200
 
+# What an account's tags have before the name of a service
+_SERVICE_PREFIX = "service:"
+_SERVICE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_MAX_SERVICE_NAME = 63
+
+# What to do with droplets of no service
+ADOPT = (
+    "If they are this service's, adopt them once: ansible-playbook playbooks/adopt.yml, or alphacoder.scaleout.adopt "
+    "where the collection is installed"
+)
 
 # Set when a droplet is created, and never changed
 _FIXED = ("size", "region", "image", "vpc_uuid")
@@ -41,6 +51,7 @@ class Drift(t.TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class Desired:
+    service: str
     name: str
     count: int
     tags: tuple[str, ...] = ()
@@ -54,8 +65,12 @@ class Desired:
         return f"pool:{self.name}"
 
     @property
+    def service_tag(self) -> str:
+        return service_tag(self.service)
+
+    @property
     def all_tags(self) -> list[str]:
-        return list({tag.casefold(): tag for tag in (self.own_tag, *self.tags)}.values())
+        return list({tag.casefold(): tag for tag in (self.service_tag, self.own_tag, *self.tags)}.values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +94,36 @@ class Plan:
         return [droplet["name"] for droplet in self.keep if droplet["id"] in ids]
 
 
+def service_tag(service: str) -> str:
+    return f"{_SERVICE_PREFIX}{service}"
+
+
+def service_problem(service: object) -> str | None:
+    """What is wrong with the name of a service."""
+    # YAML makes a number of 2026
+    name = str(service) if isinstance(service, str | int) and not isinstance(service, bool) else ""
+    if _SERVICE_NAME.fullmatch(name) and len(name) <= _MAX_SERVICE_NAME:
+        return None
+    return (
+        f"is {service!r}; it must be the name of a service, such as shop-staging: at most {_MAX_SERVICE_NAME} lower-case "
+        "letters, digits and hyphens, with a letter or digit at both ends"
+    )
+
+
+def services_of(tags: t.Iterable[str]) -> list[str]:
+    """The services that a droplet with these tags belongs to: one, if nobody has changed them by hand."""
+    found = {tag.casefold() for tag in tags if tag.casefold().startswith(_SERVICE_PREFIX)}
+    return sorted(tag.removeprefix(_SERVICE_PREFIX) for tag in found)
+
+
+def is_unclaimed_member(tags: t.Collection[str]) -> bool:
+    """Whether a droplet with these tags is in a pool, but in no service: pools had none before they had services."""
+    return not services_of(tags) and any(tag.casefold().startswith("pool:") for tag in tags)
+
+
 def check(desired: Desired) -> None:
+    if problem := service_problem(desired.service):
+        raise PoolError(f"service {problem}.")
     if not _POOL_NAME.fullmatch(desired.name) or len(desired.name) > _MAX_POOL_NAME:
         raise PoolError(
             f"name {desired.name!r} must be at most {_MAX_POOL_NAME} letters, digits and hyphens, and begin and end "
@@ -87,6 +131,11 @@ def check(desired: Desired) -> None:
         )
     if desired.count < 0:
         raise PoolError(f"count is {desired.count}, but it must be 0 or more.")
+    if others := [tag for tag in desired.tags if services_of([tag]) not in ([], [desired.service])]:
+        raise PoolError(
+            f"tags has {', '.join(others)}, but the service is {desired.service}: a droplet belongs to one service, which "
+            "the option service names."
+        )
     wrong = [tag for tag in desired.tags if not _TAG.fullmatch(tag)]
     if wrong:
         raise PoolError(
@@ -96,8 +145,13 @@ def check(desired: Desired) -> None:
 
 def number(desired: Desired, droplet: Droplet) -> int | None:
     """The n of <name>-<n>, or None if the droplet is not in the pool."""
+    mine = has_tag(droplet, desired.own_tag) and services_of(droplet["tags"]) == [desired.service]
+    return _number(desired, droplet) if mine else None
+
+
+def _number(desired: Desired, droplet: Droplet) -> int | None:
     match = re.fullmatch(re.escape(desired.name) + r"-([1-9][0-9]*)", droplet["name"], re.IGNORECASE)
-    return int(match[1]) if match and has_tag(droplet, desired.own_tag) else None
+    return int(match[1]) if match else None
 
 
 def has_tag(droplet: Droplet, tag: str) -> bool:
@@ -129,9 +183,65 @@ def members(desired: Desired, droplets: t.Iterable[Droplet]) -> list[Droplet]:
     return [droplet for _n, _id, droplet in sorted(numbered, key=lambda entry: entry[:2])]
 
 
-def plan(desired: Desired, droplets: t.Iterable[Droplet], max_removals: int | None = None) -> Plan:
-    """max_removals None is no limit. Raises PoolError if the plan would go beyond it."""
+def of_service(desired: Desired, droplets: t.Iterable[Droplet]) -> list[Droplet]:
+    """Those of the service that have the pool's own tag, whatever they are called.
+
+    Raises PoolError if one is in a second service as well: whose it is can't be told, and both would remove it.
+    """
     tagged = [droplet for droplet in droplets if has_tag(droplet, desired.own_tag)]
+    found = [droplet for droplet in tagged if desired.service in services_of(droplet["tags"])]
+    if shared := [droplet for droplet in found if len(services_of(droplet["tags"])) > 1]:
+        raise PoolError(
+            "; ".join(in_several_services(one["name"], one["id"], services_of(one["tags"])) for one in shared) + "."
+        )
+    return found
+
+
+def in_several_services(name: str, droplet_id: int, services: t.Iterable[str]) -> str:
+    return (
+        f"{name} (id {droplet_id}) has the tags {', '.join(map(service_tag, services))}, but a droplet belongs to one "
+        "service: remove the others from it"
+    )
+
+
+def unclaimed(desired: Desired, droplets: t.Iterable[Droplet]) -> list[Droplet]:
+    """Those that would be the pool's if they were of its service, and are of none, in the order of their numbers."""
+    found = [
+        (n, droplet["id"], droplet)
+        for droplet in droplets
+        if has_tag(droplet, desired.own_tag)
+        and not services_of(droplet["tags"])
+        and (n := _number(desired, droplet)) is not None
+    ]
+    return [droplet for _n, _id, droplet in sorted(found, key=lambda entry: entry[:2])]
+
+
+def adoption(desired: Desired, droplets: t.Iterable[Droplet]) -> Plan:
+    """What makes the unclaimed ones the service's."""
+    droplets = list(droplets)
+    own = of_service(desired, droplets)
+    new = unclaimed(desired, droplets)
+    keep = [*members(desired, own), *new]
+    return Plan(
+        create=[],
+        remove=[],
+        keep=keep,
+        add_tags={desired.service_tag: [droplet["id"] for droplet in new]} if new else {},
+        drift=[],
+        warnings=_warnings(desired, keep, []),
+    )
+
+
+def plan(desired: Desired, droplets: t.Iterable[Droplet], max_removals: int | None = None) -> Plan:
+    """max_removals None is no limit. Raises PoolError if the plan would go beyond it, or if a droplet is unclaimed."""
+    droplets = list(droplets)
+    if found := unclaimed(desired, droplets):
+        raise PoolError(
+            f"These droplets have the tag {desired.own_tag}, but are of no service, because they were made before there "
+            f"were services: {', '.join(one['name'] for one in found)}. Nothing was changed. {ADOPT}; with --check "
+            "--diff it shows what it would do."
+        )
+    tagged = of_service(desired, droplets)
     actual = members(desired, tagged)
     # The second droplet of a name is removed before any droplet that is the only one of its name
     seen: set[int | None] = set()

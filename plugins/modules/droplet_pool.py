@@ -14,8 +14,12 @@ author:
 description:
   - Gives a pool of DigitalOcean droplets O(count) members, called C(<name>-1), C(<name>-2) and so on. Missing
     droplets are created, with the lowest free numbers; surplus droplets are removed, the highest numbers first.
-  - A droplet is in the pool if it has both a name of the pool and the pool's own tag C(pool:<name>), which the
-    module gives to each droplet that it creates. A droplet without that tag is never touched.
+  - A droplet is in the pool if it has a name of the pool, the pool's own tag C(pool:<name>), and the tag
+    C(service:<service>) and that of no other service. The module gives both tags to each droplet that it creates. Any
+    other droplet is never counted, changed or removed, so that pools of several services in one account may have the
+    same name.
+  - If a droplet would be in the pool, but has no service's tag, because it was made before there were services, the
+    task fails and changes nothing. O(state=adopted) gives it the tag.
   - With O(wait), which is the default, the task ends when every droplet of the pool answers over SSH. With C(-v)
     it shows what it is waiting for.
 notes:
@@ -40,6 +44,12 @@ attributes:
   idempotent:
     support: full
 options:
+  service:
+    description:
+      - The service that the pool belongs to, such as V(shop-staging). It may hold lower-case letters, digits and
+        hyphens, at most 63.
+    type: str
+    required: true
   name:
     description:
       - The pool's name. It may hold letters, digits and hyphens.
@@ -47,13 +57,15 @@ options:
     required: true
   count:
     description:
-      - How many droplets the pool has. Required if O(state=present), ignored if O(state=absent).
+      - How many droplets the pool has. Required if O(state=present), otherwise ignored.
     type: int
   state:
     description:
       - V(absent) removes every droplet of the pool, however many there are.
+      - V(adopted) gives the tag C(service:<service>) to the droplets that have a name of the pool and its own tag, but
+        no service's, and does nothing else. Run it for the service that they belong to, for it can't tell.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, adopted]
     default: present
   size:
     description:
@@ -81,8 +93,8 @@ options:
     elements: str
   tags:
     description:
-      - Tags for every droplet of the pool, in addition to the pool's own. A tag that an existing droplet lacks is
-        added; tags that are not listed here stay.
+      - Tags for every droplet of the pool, in addition to the pool's own and the service's. A tag that an existing
+        droplet lacks is added; tags that are not listed here stay.
     type: list
     elements: str
     default: []
@@ -122,7 +134,7 @@ options:
     description:
       - How many droplets one run may remove. If O(count) asks for more, the task fails and removes none, so that a
         typo can't cost you the service.
-      - Ignored if O(state=absent).
+      - Ignored unless O(state=present).
     type: int
     default: 1
 seealso:
@@ -135,25 +147,28 @@ EXAMPLES = r"""
 
 - name: Have three app servers
   alphacoder.scaleout.droplet_pool:
+    service: shop-staging
     name: app
     count: 3
     size: s-1vcpu-1gb
     region: fra1
-    tags: [scaleout, app]
+    tags: [app]
   delegate_to: localhost
   register: pool
 
 - name: Later, remove one again
   alphacoder.scaleout.droplet_pool:
+    service: shop-staging
     name: app
     count: 2
     size: s-1vcpu-1gb
     region: fra1
-    tags: [scaleout, app]
+    tags: [app]
   delegate_to: localhost
 
 - name: Find out which droplets a smaller count would remove
   alphacoder.scaleout.droplet_pool:
+    service: shop-staging
     name: app
     count: 1
     max_removals: 2
@@ -167,6 +182,7 @@ EXAMPLES = r"""
 
 - name: Fail if a droplet has another size or image than the pool
   alphacoder.scaleout.droplet_pool:
+    service: shop-staging
     name: app
     count: 2
     size: s-2vcpu-2gb
@@ -174,8 +190,16 @@ EXAMPLES = r"""
     on_drift: fail
   delegate_to: localhost
 
+- name: Take over droplets that were made before there were services
+  alphacoder.scaleout.droplet_pool:
+    service: shop-staging
+    name: app
+    state: adopted
+  delegate_to: localhost
+
 - name: Remove a pool that is no longer needed
   alphacoder.scaleout.droplet_pool:
+    service: shop-staging
     name: app
     state: absent
   delegate_to: localhost
@@ -188,6 +212,7 @@ EXAMPLES = r"""
   tasks:
     - name: Have a data tier with named keys and a cloud-init script
       alphacoder.scaleout.droplet_pool:
+        service: shop-staging
         name: data
         count: 1
         size: s-1vcpu-2gb
@@ -229,7 +254,7 @@ droplets:
       description: All of its tags.
       type: list
       elements: str
-      sample: [scaleout, app, "pool:app"]
+      sample: ["service:shop-staging", "pool:app", app]
     region:
       description: The region's slug.
       type: str
@@ -320,6 +345,7 @@ from ansible_collections.alphacoder.scaleout.plugins.module_utils._pool import (
     Droplet,
     Plan,
     PoolError,
+    adoption,
     check,
     down,
     drift_texts,
@@ -395,7 +421,7 @@ class Account:
         return {**droplet_facts(raw, self._reserved or ()), "locked": raw.get("locked") is True}
 
     def droplets(self) -> list[Droplet]:
-        """Those with the pool's own tag."""
+        """Those that the API lists for the pool's own tag, of whatever service: it can't list by two tags."""
         self.requests += 1
         found = self.client.list_all("/droplets", "droplets", {"tag_name": self.tag})
         # Only the list of reserved addresses tells which of two public addresses is the droplet's own
@@ -440,10 +466,10 @@ class Account:
 
 
 def desired_pool(params: Params) -> Desired:
-    absent = params["state"] == "absent"
     desired = Desired(
+        service=params["service"],
         name=params["name"],
-        count=0 if absent else params["count"],
+        count=params["count"] if params["state"] == "present" else 0,
         tags=tuple(params["tags"]),
         size=params["size"],
         region=params["region"],
@@ -513,7 +539,7 @@ def add_tags(client: Client, tag: str, ids: list[int]) -> None:
     client.post(f"/tags/{tag}/resources", {"resources": resources}, idempotent=True)
 
 
-def create(account: Account, names: list[str], template: Params) -> t.Iterator[Droplet]:
+def create(account: Account, desired: Desired, names: list[str], template: Params) -> t.Iterator[Droplet]:
     """Yields as it goes, so that after a failure halfway the caller knows what exists."""
     before: list[str] = []
     for start in range(0, len(names), NAMES_IN_A_CALL):
@@ -525,7 +551,7 @@ def create(account: Account, names: list[str], template: Params) -> t.Iterator[D
             made = [{**account.facts(raw), "tags": template["tags"]} for raw in answer.get("droplets") or []]
         except ApiError as error:
             failure = error
-            made = found_after(account, batch, error)
+            made = found_after(account, desired, batch, error)
         before += [droplet["name"] for droplet in made]
         yield from made
         lacking = sorted(set(batch) - {droplet["name"] for droplet in made})
@@ -545,7 +571,7 @@ def is_limit(error: ApiError) -> bool:
     return error.status == 422 and "limit" in str(error)
 
 
-def found_after(account: Account, batch: list[str], error: ApiError) -> list[Droplet]:
+def found_after(account: Account, desired: Desired, batch: list[str], error: ApiError) -> list[Droplet]:
     """The droplets that a failed request created all the same."""
     found: dict[int, Droplet] = {}
     deadline = time.monotonic() + FIND_SECONDS
@@ -555,7 +581,7 @@ def found_after(account: Account, batch: list[str], error: ApiError) -> list[Dro
         while len({droplet["name"] for droplet in found.values()}) < len(batch) and time.monotonic() < deadline:
             account.progress.say("creating failed; looking for droplets that were created all the same")
             account.rest()
-            found.update({one["id"]: one for one in account.droplets() if one["name"] in batch})
+            found.update({one["id"]: one for one in members(desired, account.droplets()) if one["name"] in batch})
     return list(found.values())
 
 
@@ -715,6 +741,11 @@ def wait_gone(account: Account, removed: list[Droplet], deadline: float) -> None
         account.rest()
 
 
+def waits(params: Params) -> bool:
+    # A tag is there at once, and a droplet that is off may have it, too
+    return bool(params["wait"]) and params["state"] != "adopted"
+
+
 def apply(
     module: AnsibleModule, account: Account, desired: Desired, the_plan: Plan, template: Params, result: Result
 ) -> None:
@@ -732,7 +763,7 @@ def apply(
             added[tag] = ids
             tagged = {one for some in added.values() for one in some}
             result.update(changed=True, tagged=[one["name"] for one in the_plan.keep if one["id"] in tagged])
-        for droplet in create(account, the_plan.create, template):
+        for droplet in create(account, desired, the_plan.create, template):
             pool[droplet["id"]] = droplet
             created.append(droplet)
             result["created"].append(droplet["name"])
@@ -742,7 +773,7 @@ def apply(
             del pool[droplet["id"]]
             result["removed"].append(droplet["name"])
             result["changed"] = True
-        if params["wait"]:
+        if waits(params):
             if the_plan.remove:
                 wait_gone(account, the_plan.remove, deadline)
             waiting = Waiting(account, list(pool.values()), created, deadline)
@@ -821,7 +852,7 @@ def report(module: AnsibleModule, desired: Desired, the_plan: Plan, result: Resu
         module.warn(
             f"{text}. The option applies to new droplets only: remove a droplet and run this again to replace it."
         )
-    if is_down := down(the_plan.keep):
+    if params["state"] != "adopted" and (is_down := down(the_plan.keep)):
         if params["wait"]:
             raise PoolError(f"{is_down} Nothing was changed.")
         module.warn(is_down)
@@ -842,7 +873,10 @@ def run(module: AnsibleModule, result: Result) -> None:
     account = Account(client, progress, module.warn, desired.own_tag)
     existing = account.first_look()
     result["droplets"] = show(members(desired, existing), {})
-    the_plan = plan(desired, existing, None if params["state"] == "absent" else params["max_removals"])
+    if params["state"] == "adopted":
+        the_plan = adoption(desired, existing)
+    else:
+        the_plan = plan(desired, existing, params["max_removals"] if params["state"] == "present" else None)
     report(module, desired, the_plan, result)
     template = template_of_new(client, desired, params) if the_plan.create else {}
     planned = diff(desired, the_plan, params)
@@ -863,9 +897,10 @@ def run(module: AnsibleModule, result: Result) -> None:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
+            "service": {"type": "str", "required": True},
             "name": {"type": "str", "required": True},
             "count": {"type": "int"},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "absent", "adopted"], "default": "present"},
             "size": {"type": "str"},
             "region": {"type": "str"},
             "image": {"type": "str", "default": "debian-13-x64"},

@@ -33,7 +33,7 @@ SECRETS = ("postgresql_password", "redis_password", "redis_admin_password", "hap
 def secrets_said() -> list[str]:
     """Names of the secrets that the log has."""
     log = LOG.read_text()
-    return [name for name in SECRETS if (REPO / ".secrets" / name).read_text().strip() in log]
+    return [name for name in SECRETS if (REPO / ".secrets" / "hits" / name).read_text().strip() in log]
 
 
 @dataclass(frozen=True)

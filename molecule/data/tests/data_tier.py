@@ -23,7 +23,7 @@ BACKUPS = "/var/backups/postgresql"
 
 
 def secret(name: str) -> str:
-    return (REPO / ".secrets" / name).read_text().strip()
+    return (REPO / ".secrets" / "hits" / name).read_text().strip()
 
 
 def errors(output: str) -> list[str]:
@@ -122,7 +122,7 @@ class DataTier:
         folder.mkdir(exist_ok=True)
         (folder / "hosts.yml").write_text(yaml.safe_dump({"all": {"children": children}}))
         (folder / "group_vars").symlink_to(REPO / "inventory" / "group_vars")
-        secrets, cache = REPO / ".secrets", REPO / ".cache"
+        secrets, cache = REPO / ".secrets" / "hits", REPO / ".cache"
         return [
             *("--inventory", str(folder / "hosts.yml")),
             *("--extra-vars", f"scaleout_secrets_dir={secrets} hits_cache_dir={cache}"),

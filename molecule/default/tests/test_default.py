@@ -189,10 +189,10 @@ def test_app_runs_without_privileges(service: Service) -> None:
 
 
 def test_secrets_are_in_private_files_and_in_no_log(service: Service) -> None:
-    secrets = [(REPO / ".secrets" / name).read_text().strip() for name in SECRETS]
+    secrets = [(REPO / ".secrets" / "hits" / name).read_text().strip() for name in SECRETS]
     assert all(len(secret) == 32 for secret in secrets)
     for name in SECRETS:
-        assert stat.S_IMODE((REPO / ".secrets" / name).stat().st_mode) == 0o600
+        assert stat.S_IMODE((REPO / ".secrets" / "hits" / name).stat().st_mode) == 0o600
 
     assert "PLAY [Load balancer]" in LOG.read_text()
     assert secrets_said() == []

@@ -81,6 +81,8 @@ class FakeApi:
         # Answers that come before the API's own, in order; with a key they wait for that "METHOD /path"
         self.replies: list[Reply] = []
         self.replies_to: dict[str, list[Reply]] = {}
+        # Whether tag_name and name narrow the list of droplets
+        self.narrows = True
         # What `links` is where there is one page
         self.no_links: Item = {"links": {}}
         # Sent with each answer
@@ -220,9 +222,9 @@ class FakeApi:
         self.before_page(int(request.query.get("page", 1)))
         self._lists += 1
         shown = [one for one in self.droplets if self._hidden_until.get(one["id"], 0) < self._lists]
-        if "tag_name" in request.query:
+        if "tag_name" in request.query and self.narrows:
             shown = [one for one in shown if request.query["tag_name"] in one["tags"]]
-        if "name" in request.query:
+        if "name" in request.query and self.narrows:
             shown = [one for one in shown if one["name"].lower() == request.query["name"].lower()]
         for one in shown:
             self._polls[one["id"]] = self._polls.get(one["id"], 0) + 1

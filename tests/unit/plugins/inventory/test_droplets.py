@@ -327,6 +327,13 @@ class TestFilters:
         assert inventory.hosts(tag="x") == ["app-1"]
         assert api.requests[0].query["tag_name"] == "x"
 
+    def test_what_the_api_did_not_pick_is_left_out(self, api: FakeApi, inventory: Inventory) -> None:
+        api.narrows = False
+        api.droplets = [droplet(1, tags=["X"]), droplet(2), droplet(3, tags=["service:shop"])]
+        assert inventory.hosts(tag="x") == ["app-1"]
+        assert inventory.hosts(service="shop") == ["app-3"]
+        assert inventory.hosts(name="app-2") == ["app-2"]
+
     def test_the_api_picks_by_name(self, api: FakeApi, inventory: Inventory) -> None:
         api.droplets = [droplet(1), droplet(2)]
         assert inventory.hosts(name="APP-2") == ["app-2"]
@@ -520,11 +527,102 @@ class TestOptions:
         assert "DigitalOcean API, GET /droplets" in inventory.failure()
 
 
+class TestServices:
+    def variables(self, inventory: Inventory, **options: t.Any) -> dict[str, t.Any]:
+        return dict(inventory.read(**options).groups["all"].vars)
+
+    @pytest.mark.parametrize("narrows", [True, False])
+    def test_only_its_own_droplets_are_hosts(self, api: FakeApi, inventory: Inventory, narrows: bool) -> None:
+        api.narrows = narrows
+        api.droplets = [
+            droplet(1, tags=["service:shop", "pool:app", "app"]),
+            droplet(2, tags=["service:shop", "pool:lb", "lb"]),
+            droplet(3, tags=["service:shop-staging", "pool:app", "app"]),
+            droplet(4, tags=["scaleout", "pool:app", "app"]),
+            droplet(5, tags=[]),
+        ]
+        assert inventory.groups(service="shop", group_by=["tag"]) == {
+            "service_shop": ["app-1", "app-2"],
+            "pool_app": ["app-1"],
+            "app": ["app-1"],
+            "pool_lb": ["app-2"],
+            "lb": ["app-2"],
+        }
+        assert [one.query["tag_name"] for one in api.requests] == ["service:shop"]
+
+    def test_tag_and_name_narrow_further(self, api: FakeApi, inventory: Inventory) -> None:
+        api.droplets = [droplet(n, tags=["service:shop", *(["web"] if n > 1 else [])]) for n in (1, 2, 3)]
+        assert inventory.hosts(service="shop", tag="web") == ["app-2", "app-3"]
+        assert inventory.hosts(service="shop", name="APP-3") == ["app-3"]
+        assert {one.query["tag_name"] for one in api.requests} == {"service:shop"}
+
+    def test_all_hosts_have_its_name_also_without_a_droplet(self, api: FakeApi, inventory: Inventory) -> None:
+        named = {"scaleout_service": "shop", "scaleout_inventory_service": "shop"}
+        assert self.variables(inventory, service="shop") == named
+        assert self.variables(inventory, service="{{ 'sh' ~ 'op' }}") == named
+        api.droplets = [droplet(1, tags=["service:shop"])]
+        assert self.variables(inventory, service="shop") == named
+
+    def test_without_it_no_variable_is_set(self, api: FakeApi, inventory: Inventory) -> None:
+        api.droplets = [droplet(1)]
+        assert self.variables(inventory, tag="scaleout") == {}
+        assert self.variables(inventory, tag="nothing") == {}
+
+    @pytest.mark.parametrize("name", ["", " ", "Shop", "shop_staging", "a:b", "-a", "a" * 64, False, "{{ '' }}"])
+    def test_a_bad_name_is_an_error(self, api: FakeApi, inventory: Inventory, name: t.Any) -> None:
+        api.droplets = [droplet(1)]
+        assert "The option service is '" in inventory.failure(service=name)
+        assert api.requests == []
+
+    def test_an_option_without_a_value_is_an_error(
+        self, api: FakeApi, inventory: Inventory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        text = f"plugin: {PLUGIN}\napi_url: {api.url}\napi_token: {TOKEN}\nservice:\n"
+        monkeypatch.setattr(Inventory, "write", lambda self: write_text(self.folder / "digitalocean.yml", text))
+        assert "The option service is ''; it must be the name of a service" in inventory.failure()
+        assert api.requests == []
+
+    def test_a_droplet_in_two_services_is_an_error(self, api: FakeApi, inventory: Inventory) -> None:
+        api.droplets = [droplet(1, tags=["service:shop", "service:other"])]
+        assert "app-1 (id 1) has the tags service:other, service:shop, but" in inventory.failure(service="shop")
+        assert inventory.hosts(tag="service:shop") == ["app-1"]
+
+    def test_two_services_in_one_run_are_an_error(self, api: FakeApi, inventory: Inventory) -> None:
+        api.droplets = [droplet(1, tags=["service:a"]), droplet(2, tags=["service:b"])]
+        first = inventory.write(service="a").rename(inventory.folder / "a.droplets.yml")
+        again = write_text(inventory.folder / "c.droplets.yml", first.read_text())
+        second = inventory.write(service="b")
+        manager = InventoryManager(loader=DataLoader(), sources=[str(first), str(again)])
+        assert [host.name for host in manager.get_hosts()] == ["app-1"]
+        with pytest.raises(SystemExit):
+            InventoryManager(loader=DataLoader(), sources=[str(first), str(second)])
+        assert "the inventory of service b, but another file of this run is that of a" in inventory.errors[0]
+
+    def test_droplets_of_no_service_are_named_where_there_is_no_other(self, api: FakeApi, inventory: Inventory) -> None:
+        api.droplets = [
+            droplet(1, tags=["scaleout", "pool:app"]),
+            droplet(2, tags=["scaleout", "pool:app", "service:other"]),
+            droplet(3, tags=["scaleout"]),
+            droplet(4, tags=["pool:app"]),
+        ]
+        assert self.variables(inventory, service="shop")["scaleout_unclaimed"] == ["app-1"]
+        nothing, unclaimed = inventory.warnings
+        assert nothing.startswith("There is no active droplet of service 'shop': create some")
+        assert "made before there were services: app-1. If they are this service's, adopt them once" in unclaimed
+        assert [one.query["tag_name"] for one in api.requests] == ["service:shop", "scaleout"]
+
+    def test_nobody_looks_for_them_where_there_are_others(self, api: FakeApi, inventory: Inventory) -> None:
+        api.droplets = [droplet(1, tags=["scaleout", "pool:app"]), droplet(2, tags=["service:shop"], status="off")]
+        assert "scaleout_unclaimed" not in self.variables(inventory, service="shop")
+        assert len(api.requests) == 1
+
+
 class TestExamples:
     @pytest.mark.parametrize("example", list(yaml.safe_load_all(plugin.EXAMPLES)))
     def test_each_works(self, api: FakeApi, inventory: Inventory, tmp_path: Path, example: dict[str, t.Any]) -> None:
         api.polls_until_active = 9
-        api.droplets = [droplet(1, tags=["scaleout", "production"]), droplet(2, tags=["production"], status="off")]
+        tags = ["service:shop-staging", "web", "production"]
+        api.droplets = [droplet(1, tags=tags), droplet(2, tags=["production"], status="off")]
         if "cache" in example:
             example["cache_connection"] = str(tmp_path / "cache")
         (found,) = inventory.read(**{**example, "api_token": TOKEN, "strict": True}).get_hosts()

@@ -37,6 +37,7 @@ class Pool:
 
     def run(self, *, check: bool = False, diff: bool = False, **options: t.Any) -> dict[str, t.Any]:
         given = {
+            "service": "shop",
             "name": "app",
             "size": "s-1vcpu-1gb",
             "region": "fra1",
@@ -85,7 +86,7 @@ def pool(api: FakeApi, ssh: SshListener, monkeypatch: pytest.MonkeyPatch, capsys
 
 def member(n: int, **changes: t.Any) -> dict[str, t.Any]:
     here = networks("127.0.0.1", f"10.114.0.{n}")
-    return droplet(n, **{"tags": ["pool:app"], "networks": here, **changes})
+    return droplet(n, **{"tags": ["service:shop", "pool:app"], "networks": here, **changes})
 
 
 def without_times(droplets: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
@@ -110,7 +111,7 @@ class TestCreate:
                 "status": "active",
                 "public_ipv4": "127.0.0.1",
                 "private_ipv4": f"10.114.0.{n + 100}",
-                "tags": ["pool:app", "scaleout"],
+                "tags": ["service:shop", "pool:app", "scaleout"],
                 "region": "fra1",
                 "size": "s-1vcpu-1gb",
                 "image": "debian-13-x64",
@@ -134,7 +135,7 @@ class TestCreate:
             "region": "fra1",
             "image": 123,
             "ssh_keys": [11, 12],
-            "tags": ["pool:app", "b", "a"],
+            "tags": ["service:shop", "pool:app", "b", "a"],
             "monitoring": True,
             "vpc_uuid": "v1",
             "user_data": "#cloud-config",
@@ -151,7 +152,7 @@ class TestCreate:
         assert [len(one.body["names"]) for one in api.calls("POST", "/droplets")] == [10, 10, 3]
 
     def test_a_limit_halfway_says_what_was_made(self, api: FakeApi, pool: Pool) -> None:
-        first = [droplet(n, f"app-{n}", tags=["pool:app"], status="new", networks={}) for n in range(1, 11)]
+        first = [droplet(n, f"app-{n}", tags=["service:shop", "pool:app"], status="new", networks={}) for n in range(1, 11)]
         api.replies_to["POST /droplets"] = [
             Reply(202, {"droplets": first}),
             error(422, "creating this/these droplet(s) will exceed your droplet limit"),
@@ -166,7 +167,7 @@ class TestCreate:
     def test_an_answer_without_tags(self, api: FakeApi, pool: Pool) -> None:
         api.replies_to["POST /droplets"] = [Reply(202, {"droplets": [droplet(1, status="new", tags=None)]})]
         result = pool.ok(count=1, wait=False)
-        assert result["droplets"][0]["tags"] == ["pool:app"]
+        assert result["droplets"][0]["tags"] == ["service:shop", "pool:app"]
 
     def test_an_answer_without_a_droplet(self, api: FakeApi, pool: Pool) -> None:
         api.replies_to["POST /droplets"] = [Reply(202, {"droplets": [member(1)]})]
@@ -209,7 +210,7 @@ class TestCreate:
         assert len(pool.ok(count=2, retries=1)["created"]) == 2
 
     def test_an_hour_used_up_says_when_and_loses_nothing(self, api: FakeApi, pool: Pool) -> None:
-        first = [droplet(n, f"app-{n}", tags=["pool:app"], status="new", networks={}) for n in range(1, 11)]
+        first = [droplet(n, f"app-{n}", tags=["service:shop", "pool:app"], status="new", networks={}) for n in range(1, 11)]
         late = str(int(time.time()) + 1800)
         api.replies_to["POST /droplets"] = [
             Reply(202, {"droplets": first}),
@@ -221,7 +222,7 @@ class TestCreate:
 
     def test_the_tag_in_the_capitals_of_its_first_use(self, api: FakeApi, pool: Pool) -> None:
         """A list by other capitals is empty, which must not make the droplets a second time."""
-        api.droplets = [member(n, tags=["Pool:App"]) for n in (1, 2)]
+        api.droplets = [member(n, tags=["Service:Shop", "Pool:App"]) for n in (1, 2)]
         assert not pool.ok(count=2)["changed"]
         assert pool.ok(count=1)["removed"] == ["app-2"]
 
@@ -271,6 +272,80 @@ class TestKeys:
         assert api.calls("GET", "/account/keys") == []
 
 
+class TestServices:
+    """Of several services in one account, whose pools have the same name."""
+
+    @pytest.fixture
+    def others(self, api: FakeApi) -> list[dict[str, t.Any]]:
+        api.droplets = [
+            droplet(1, "app-1", tags=["service:other", "pool:app", "app"]),
+            droplet(2, "app-2", tags=["service:other", "pool:app", "app"]),
+            droplet(3, "app-3", tags=["app"]),
+            droplet(4, "snowflake", tags=["pool:app"]),
+        ]
+        return json.loads(json.dumps(api.droplets))
+
+    @pytest.mark.parametrize("narrows", [True, False])
+    def test_leave_each_other_alone(
+        self, api: FakeApi, pool: Pool, others: list[dict[str, t.Any]], narrows: bool
+    ) -> None:
+        api.narrows = narrows
+        assert pool.ok(count=2, tags=["web"])["created"] == ["app-1", "app-2"]
+        assert not pool.ok(count=2, tags=["web"])["changed"]
+        assert pool.ok(count=3)["created"] == ["app-3"]
+        assert pool.ok(count=1, max_removals=2)["removed"] == ["app-3", "app-2"]
+        assert pool.ok(state="adopted")["tagged"] == []
+        assert pool.ok(state="absent")["removed"] == ["app-1"]
+        assert api.droplets == others
+        assert pool.warnings == []
+
+    def test_one_that_another_made_meanwhile_is_not_ones_own(
+        self, api: FakeApi, pool: Pool, others: list[dict[str, t.Any]]
+    ) -> None:
+        api.replies_to = {"POST /droplets": [error(504)]}
+        result = pool.fails("Not created: app-1, app-2", count=2)
+        assert (result["created"], result["droplets"]) == ([], [])
+
+    def test_a_list_is_one_request(self, api: FakeApi, pool: Pool, others: list[dict[str, t.Any]]) -> None:
+        pool.ok(count=0, wait=False)
+        assert [(one.path, one.query["tag_name"]) for one in api.requests] == [("/droplets", "pool:app")]
+
+    @pytest.mark.parametrize("options", [{"count": 2}, {"count": 0}, {"state": "absent"}], ids=str)
+    @pytest.mark.parametrize("check", [True, False])
+    def test_droplets_of_none_stop_the_run(
+        self, api: FakeApi, pool: Pool, options: dict[str, t.Any], check: bool
+    ) -> None:
+        api.droplets = [droplet(1, tags=["scaleout", "pool:app"]), member(2)]
+        pool.fails("made before there were services: app-1. Nothing was changed.", check=check, **options)
+        assert api.changes() == []
+
+    def test_adoption_and_again(self, api: FakeApi, pool: Pool) -> None:
+        # It is off, has another size, and its number is above the count
+        api.droplets = [droplet(7, tags=["scaleout", "pool:app"], status="off"), member(2)]
+        before = json.loads(json.dumps(api.droplets))
+        planned = pool.ok(check=True, diff=True, state="adopted", size="s-8vcpu-16gb", tags=["web"])
+        assert (planned["changed"], planned["tagged"]) == (True, ["app-7"])
+        assert planned["diff"]["before"]["app-7"]["tags"] == ["scaleout", "pool:app"]
+        assert planned["diff"]["after"]["app-7"]["tags"] == ["scaleout", "pool:app", "service:shop"]
+        assert planned["diff"]["after"]["app-2"] == planned["diff"]["before"]["app-2"]
+        assert api.droplets == before
+
+        done = pool.ok(state="adopted", size="s-8vcpu-16gb", tags=["web"])
+        assert (done["changed"], done["tagged"], done["created"], done["removed"]) == (True, ["app-7"], [], [])
+        assert [one["tags"] for one in api.droplets] == [
+            ["scaleout", "pool:app", "service:shop"],
+            ["service:shop", "pool:app"],
+        ]
+        assert not pool.ok(state="adopted")["changed"]
+        assert pool.ok(count=2, wait=False)["droplets"] == done["droplets"]
+
+    def test_one_that_is_in_two_is_nobodys(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(1, tags=["service:shop", "service:other", "pool:app"])]
+        for options in ({"count": 0}, {"state": "absent"}, {"state": "adopted"}):
+            pool.fails("has the tags service:other, service:shop, but a droplet belongs to one service", **options)
+        assert api.changes() == []
+
+
 class TestRemove:
     def test_highest_first(self, api: FakeApi, pool: Pool) -> None:
         api.droplets = [member(n) for n in (1, 10, 2)]
@@ -295,7 +370,7 @@ class TestRemove:
         others = [
             droplet(11, "app-7", tags=["app"]),
             member(12, name="snowflake"),
-            droplet(13, "application-1", tags=["pool:application"]),
+            droplet(13, "application-1", tags=["service:shop", "pool:application"]),
         ]
         api.droplets = [member(n) for n in (1, 2, 3)] + others
         result = pool.ok(state="absent", count=None, size=None, region=None)
@@ -321,10 +396,10 @@ class TestRemove:
 
 class TestDrift:
     def test_missing_tags_are_added(self, api: FakeApi, pool: Pool) -> None:
-        api.droplets = [member(1, tags=["pool:app", "mine"]), member(2, tags=["pool:app", "mine", "new"])]
+        api.droplets = [member(1, tags=["service:shop", "pool:app", "mine"]), member(2, tags=["service:shop", "pool:app", "mine", "new"])]
         result = pool.ok(count=2, tags=["new"])
         assert result["changed"]
-        assert [one["tags"] for one in result["droplets"]] == [["pool:app", "mine", "new"]] * 2
+        assert [one["tags"] for one in result["droplets"]] == [["service:shop", "pool:app", "mine", "new"]] * 2
         sent = api.calls("POST", "/tags/new/resources")[0].body
         assert sent == {"resources": [{"resource_id": "1", "resource_type": "droplet"}]}
         assert not pool.ok(count=2, tags=["new"])["changed"]
@@ -333,7 +408,7 @@ class TestDrift:
         api.droplets = [member(1)]
         api.replies_to["POST /tags"] = [Reply(201, {"tag": {"name": "New"}})]
         pool.ok(count=1, tags=["new"])
-        assert api.droplets[0]["tags"] == ["pool:app", "New"]
+        assert api.droplets[0]["tags"] == ["service:shop", "pool:app", "New"]
         assert not pool.ok(count=1, tags=["new"])["changed"]
 
     def test_a_tag_that_is_there_already(self, api: FakeApi, pool: Pool) -> None:
@@ -346,7 +421,7 @@ class TestDrift:
         api.replies_to["POST /tags"] = [error(500)]
         api.replies_to["POST /tags/new/resources"] = [error(500)]
         assert pool.ok(count=1, tags=["new"], retries=1)["changed"]
-        assert api.droplets[0]["tags"] == ["pool:app", "new"]
+        assert api.droplets[0]["tags"] == ["service:shop", "pool:app", "new"]
 
     def test_size_is_a_warning(self, api: FakeApi, pool: Pool) -> None:
         api.droplets = [member(1), member(2)]
@@ -401,7 +476,7 @@ class TestAddresses:
 
 class TestCheckAndDiff:
     def test_growing(self, api: FakeApi, pool: Pool) -> None:
-        api.droplets = [member(1, tags=["pool:app"])]
+        api.droplets = [member(1, tags=["service:shop", "pool:app"])]
         planned = pool.ok(count=3, tags=["new"], check=True, diff=True)
         assert api.changes() == []
         assert planned["tagged"] == ["app-1"]
@@ -409,9 +484,9 @@ class TestCheckAndDiff:
         done = pool.ok(count=3, tags=["new"], diff=True)
         for key in ("changed", "created", "removed", "tagged", "diff"):
             assert planned[key] == done[key]
-        new = {"size": "s-1vcpu-1gb", "region": "fra1", "image": "debian-13-x64", "tags": ["pool:app", "new"]}
+        new = {"size": "s-1vcpu-1gb", "region": "fra1", "image": "debian-13-x64", "tags": ["service:shop", "pool:app", "new"]}
         assert done["diff"] == {
-            "before": {"app-1": {**new, "tags": ["pool:app"]}},
+            "before": {"app-1": {**new, "tags": ["service:shop", "pool:app"]}},
             "after": {"app-1": new, "app-2": new, "app-3": new},
         }
 
@@ -681,7 +756,8 @@ class TestErrors:
 
 def play(api: FakeApi, folder: Path, *arguments: str, **keywords: t.Any) -> str:
     """Runs the module as a user does, and returns all that was printed."""
-    task = {"name": "app", "count": 1, "size": "s-1vcpu-1gb", "region": "fra1", "wait": False, "user_data": "hush-hush"}
+    size = {"size": "s-1vcpu-1gb", "region": "fra1"}
+    task = {"service": "shop", "name": "app", "count": 1, **size, "wait": False, "user_data": "hush-hush"}
     content = {
         "hosts": "localhost",
         "gather_facts": False,

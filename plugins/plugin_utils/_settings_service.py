@@ -1,0 +1,95 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with the service of a run, and with the hosts that the run has as the service's."""
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ansible_collections.alphacoder.scaleout.plugins.module_utils._pool import (
+    ADOPT,
+    is_unclaimed_member,
+    service_problem,
+    services_of,
+)
+
+WHERE = (
+    "With droplets, write service: NAME into inventory/digitalocean.yml, in place of tag: scaleout; with a static "
+    "inventory, scaleout_service: NAME into group_vars/all.yml. The name is the service's and the environment's, such as "
+    "shop-staging."
+)
+POOLS = "must be a list of pools, each with at least `name` and `count`, such as in inventory/group_vars/all.yml"
+
+
+def service_problems(
+    settings: Mapping[str, t.Any], hosts: Mapping[str, Sequence[str]] | None = None, secrets: str = ""
+) -> list[str]:
+    """A sentence for each problem.
+
+    `settings`: the run's variables that begin with scaleout_; where scaleout_pools is among them, the run is one that
+    makes or removes droplets. `hosts`: the tags of the droplets that the run would work on. `secrets`: the folder with
+    the service's secrets.
+    """
+    # ansible-core 2.18 makes an empty text of none
+    service, of_inventory = (settings.get(name) or None for name in ("scaleout_service", "scaleout_inventory_service"))
+    tags = hosts or {}
+    pools = settings.get("scaleout_pools")
+    droplets = [host for host in tags if services_of(tags[host]) or is_unclaimed_member(tags[host])]
+    problems = []
+    if service is None:
+        if "scaleout_pools" in settings or droplets:
+            problems.append(f"scaleout_service is not set, so nothing says which droplets are the service's. {WHERE}")
+    elif problem := service_problem(service):
+        problems.append(f"scaleout_service {problem}.")
+    elif str(of_inventory or service) != str(service):
+        problems.append(
+            f"scaleout_service is {service}, but the inventory is that of service {of_inventory} (option service of its "
+            "digitalocean.yml). Choose the other inventory with -i, or remove scaleout_service from group_vars and from "
+            "the command line: the option sets it."
+        )
+    else:
+        problems += _strangers(str(service), {host: tags[host] for host in droplets})
+    if "scaleout_pools" in settings and not _are_pools(pools):
+        problems.append(f"scaleout_pools {POOLS}.")
+    return problems + _moved(str(service), secrets)
+
+
+def _strangers(service: str, tags: Mapping[str, Sequence[str]]) -> list[str]:
+    """Hosts of the inventory that are droplets of no service, or of another one."""
+    of_hosts = {host: services_of(tags[host]) for host in tags}
+    unclaimed = [host for host, services in of_hosts.items() if not services]
+    others = [f"{host} ({', '.join(services)})" for host, services in of_hosts.items() if services not in ([], [service])]
+    problems = []
+    if unclaimed:
+        problems.append(
+            f"{', '.join(unclaimed)}: of no service, because they were made before there were services. {ADOPT}."
+        )
+    if others:
+        problems.append(
+            f"The service is {service}, but the inventory has droplets of others: {', '.join(others)}. Write "
+            f"service: {service} into inventory/digitalocean.yml, in place of tag."
+        )
+    return problems
+
+
+def _are_pools(pools: t.Any) -> bool:
+    return (
+        isinstance(pools, list | tuple)
+        and len(pools) > 0
+        and all(isinstance(pool, Mapping) and {"name", "count"} <= set(pool) for pool in pools)
+    )
+
+
+def _moved(service: str, secrets: str) -> list[str]:
+    """Generated secrets were in one folder for all services, and new ones would lock the app out of its database."""
+    folder = Path(secrets or "/")
+    old = sorted(file.name for file in folder.parent.glob("*_password")) if folder.name == service else []
+    if not old or folder.exists():
+        return []
+    return [
+        f"The passwords of the service are now in {folder}, which is not there, and {folder.parent} has those of before: "
+        f"{', '.join(old)}. Move them: mkdir -m 700 {folder} && mv {folder.parent}/*_password {folder}/ (copy them if "
+        "another service uses them, too)."
+    ]
