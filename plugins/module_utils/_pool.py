@@ -27,8 +27,8 @@ _MAX_SERVICE_NAME = 63
 
 # What to do with droplets of no service
 ADOPT = (
-    "If they are this service's, adopt them once: ansible-playbook playbooks/adopt.yml, or alphacoder.scaleout.adopt "
-    "where the collection is installed"
+    "Adopt them once, with the inventory of the service that they belong to: ansible-playbook playbooks/adopt.yml, or "
+    "alphacoder.scaleout.adopt where the collection is installed"
 )
 
 # Set when a droplet is created, and never changed

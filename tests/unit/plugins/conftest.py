@@ -8,7 +8,7 @@ import contextlib
 import typing as t
 
 import pytest
-from fake_api import TOKEN, FakeApi
+from support.fake_api import TOKEN, FakeApi
 from haproxy_servers import App, FakeSocket, RealHaproxy
 
 VARIABLES = ("DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN", "DO_API_TOKEN", "DIGITALOCEAN_API_URL")

@@ -23,7 +23,7 @@ from ansible.template import Templar
 from ansible.utils.display import Display
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.alphacoder.scaleout.plugins.inventory import droplets as plugin
-from fake_api import TOKEN, FakeApi, Reply, droplet, error, networks
+from support.fake_api import TOKEN, FakeApi, Reply, droplet, error, networks
 
 COLLECTIONS = Path(plugin.__file__).parents[5]
 PLUGIN = "alphacoder.scaleout.droplets"
@@ -608,7 +608,7 @@ class TestServices:
         assert self.variables(inventory, service="shop")["scaleout_unclaimed"] == ["app-1"]
         nothing, unclaimed = inventory.warnings
         assert nothing.startswith("There is no active droplet of service 'shop': create some")
-        assert "made before there were services: app-1. If they are this service's, adopt them once" in unclaimed
+        assert "made before there were services: app-1. Adopt them once, with the inventory of the service" in unclaimed
         assert [one.query["tag_name"] for one in api.requests] == ["service:shop", "scaleout"]
 
     def test_nobody_looks_for_them_where_there_are_others(self, api: FakeApi, inventory: Inventory) -> None:

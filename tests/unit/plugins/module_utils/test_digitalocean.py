@@ -25,7 +25,7 @@ from ansible_collections.alphacoder.scaleout.plugins.module_utils._digitalocean 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from fake_api import TOKEN, FakeApi, Reply, SshListener, droplet, error, networks
+from support.fake_api import TOKEN, FakeApi, Reply, SshListener, droplet, error, networks
 
 NOW = 1_800_000_000
 

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from ansible.module_utils import basic
 from ansible_collections.alphacoder.scaleout.plugins.modules import droplet_pool
-from fake_api import TOKEN, FakeApi, Reply, SshListener, droplet, error, networks
+from support.fake_api import TOKEN, FakeApi, Reply, SshListener, droplet, error, networks
 
 COLLECTIONS = Path(droplet_pool.__file__).parents[5]
 KEYS = {"changed", "created", "drift", "droplets", "removed", "tagged"}
