@@ -60,7 +60,9 @@ def _strangers(service: str, tags: Mapping[str, Sequence[str]]) -> list[str]:
     """Hosts of the inventory that are droplets of no service, or of another one."""
     of_hosts = {host: services_of(tags[host]) for host in tags}
     unclaimed = [host for host, services in of_hosts.items() if not services]
-    others = [f"{host} ({', '.join(services)})" for host, services in of_hosts.items() if services not in ([], [service])]
+    others = [
+        f"{host} ({', '.join(services)})" for host, services in of_hosts.items() if services not in ([], [service])
+    ]
     problems = []
     if unclaimed:
         problems.append(

@@ -22,10 +22,13 @@ from typing import Any
 
 import pytest
 import yaml
+from support.waiting import wait_until
 
 REPO = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 OWN = ["trap-1", "trap-2"]
+# The service of inventory/digitalocean.yml, which the playbooks run with
+SERVICE = "hits"
 
 
 @dataclass
@@ -99,8 +102,8 @@ class Account:
     def pool(self, *arguments: str, at_line: Callable[[str], None] = lambda line: None, **options: Any) -> Run:
         """The module in a play; what it returned is the run's result."""
         asked = {
-            "name": "trap", "size": "s-1vcpu-1gb", "region": "fra1", "tags": ["trap-test"], "wait_timeout": 60,
-            "max_removals": 20, **options,
+            "service": SERVICE, "name": "trap", "size": "s-1vcpu-1gb", "region": "fra1", "tags": ["trap-test"],
+            "wait_timeout": 60, "max_removals": 20, **options,
         }  # fmt: skip
         tasks = [
             {"alphacoder.scaleout.droplet_pool": asked, "register": "pool", "ignore_errors": True},
@@ -134,7 +137,7 @@ class Account:
         """Hostvars by host, and all that was printed."""
         source = self.folder / "droplets.yml"
         config = {"plugin": "alphacoder.scaleout.droplets", "tag": "pool:trap", "timeout": 10, **options}
-        source.write_text(yaml.safe_dump(config))
+        source.write_text(yaml.safe_dump({name: value for name, value in config.items() if value is not None}))
         output = self.folder / "inventory.json"
         run = self.run("ansible-inventory", "-i", str(source), "--list", "--output", str(output))
         assert run.status == status, run.text
@@ -405,8 +408,54 @@ def test_only_so_many_are_removed(pair: Account) -> None:
     assert list(pair.droplets()) == OWN
 
 
+def test_another_service_with_a_pool_of_that_name_is_left_alone(pair: Account) -> None:
+    """The droplets of the other one are records only, as their creation ends as errored."""
+    pair.traps(errored=["trap-1", "trap-3"])
+    order = {"size": "s-1vcpu-1gb", "region": "fra1", "image": "debian-13-x64"}
+    tags = ["service:other", "pool:trap"]
+    pair.call("POST", "/v2/droplets", {**order, "names": ["trap-1", "trap-3"], "tags": tags})
+    pair.call("DELETE", "/lab/traps")
+    own, others = "service:hits", "service:other"
+    wait_until("both are listed", lambda: len(pair.droplets(others)) == 2)
+    before = pair.droplets(others)
+
+    assert not pair.ok(count=2)["changed"]
+    assert pair.ok(count=3)["created"] == ["trap-3"]
+    assert list(pair.inventory(tag=None, service=SERVICE, statuses=[])[0]) == [*OWN, "trap-3"]
+    assert list(pair.inventory(tag=None, service="other", statuses=[])[0]) == ["trap-1", "trap-3"]
+    assert not pair.ok(state="adopted", count=None)["changed"]
+    assert pair.ok(count=2)["removed"] == ["trap-3"]
+    assert pair.droplets(others) == before
+    # And the other way round
+    before = pair.droplets(own)
+    assert pair.ok(service="other", state="absent", count=None)["removed"] == ["trap-3", "trap-1"]
+    assert pair.droplets(own) == before
+
+
+def test_droplets_of_before_are_adopted_by_the_playbook(pair: Account) -> None:
+    ids = [droplet["id"] for droplet in pair.droplets().values()]
+    resources = [{"resource_id": str(one), "resource_type": "droplet"} for one in ids]
+    pair.call("DELETE", f"/v2/tags/service:{SERVICE}/resources", {"resources": resources})
+    pair.call("POST", "/v2/tags", {"name": "scaleout"})
+    pair.call("POST", "/v2/tags/scaleout/resources", {"resources": resources})
+    pair.fails("These droplets have the tag pool:trap, but are of no service", count=3)
+    hosts, printed = pair.inventory(tag=None, service=SERVICE)
+    assert hosts == {}
+    assert "made before there were services: trap-1, trap-2" in " ".join(printed.split())
+
+    pools = json.dumps({"scaleout_pools": [{"name": "trap", "count": 2}]})
+    adopt = ("ansible-playbook", "playbooks/adopt.yml", "-e", pools)
+    assert pair.run(*adopt).status != 0
+    assert pair.droplets(f"service:{SERVICE}") == {}
+    run = pair.run(*adopt, "-e", f"scaleout_adopt={SERVICE}")
+    assert run.status == 0, run.text
+    assert list(pair.droplets(f"service:{SERVICE}")) == OWN
+    assert not pair.ok(count=2)["changed"]
+    assert "changed=0 " in pair.run(*adopt).text
+
+
 def test_all_are_removed_by_the_playbook(pair: Account) -> None:
-    pools = json.dumps({"scaleout_pools": [{"name": "trap", "count": 2}], "scaleout_destroy": True})
+    pools = json.dumps({"scaleout_pools": [{"name": "trap", "count": 2}], "scaleout_destroy": SERVICE})
     run = pair.run("ansible-playbook", "playbooks/destroy.yml", "-e", pools)
     assert run.status == 0, run.text
     assert pair.droplets() == {}

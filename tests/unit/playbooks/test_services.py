@@ -151,7 +151,9 @@ def test_two_environments_leave_each_other_alone(shop: Shop) -> None:
     said = shop.playbook("provision", "production")
     assert shop.names("shop-production") == PRODUCTION, said
     production = shop.droplets("shop-production")
-    assert {tag for one in production for tag in one["tags"] if tag.startswith("service:")} == {"service:shop-production"}
+    assert {tag for one in production for tag in one["tags"] if tag.startswith("service:")} == {
+        "service:shop-production"
+    }
 
     shop.playbook("provision", "staging")
     assert shop.names("shop-staging") == STAGING
@@ -286,5 +288,7 @@ def test_bad_pools_are_refused(shop: Shop, playbook: str) -> None:
 @pytest.mark.slow
 def test_each_environment_has_its_own_vault(shop: Shop) -> None:
     shop.playbook("provision", "staging")
-    done = shop.run("ansible", "-i", str(shop.inventory("staging")), "app", "-m", "debug", "-a", "var=postgresql_password")
+    done = shop.run(
+        "ansible", "-i", str(shop.inventory("staging")), "app", "-m", "debug", "-a", "var=postgresql_password"
+    )
     assert "vault_postgresql_password-of-staging" in done.stdout, done.stdout

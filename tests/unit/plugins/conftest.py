@@ -8,8 +8,8 @@ import contextlib
 import typing as t
 
 import pytest
-from support.fake_api import TOKEN, FakeApi
 from haproxy_servers import App, FakeSocket, RealHaproxy
+from support.fake_api import TOKEN, FakeApi
 
 VARIABLES = ("DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN", "DO_API_TOKEN", "DIGITALOCEAN_API_URL")
 

@@ -152,7 +152,9 @@ class TestCreate:
         assert [len(one.body["names"]) for one in api.calls("POST", "/droplets")] == [10, 10, 3]
 
     def test_a_limit_halfway_says_what_was_made(self, api: FakeApi, pool: Pool) -> None:
-        first = [droplet(n, f"app-{n}", tags=["service:shop", "pool:app"], status="new", networks={}) for n in range(1, 11)]
+        first = [
+            droplet(n, f"app-{n}", tags=["service:shop", "pool:app"], status="new", networks={}) for n in range(1, 11)
+        ]
         api.replies_to["POST /droplets"] = [
             Reply(202, {"droplets": first}),
             error(422, "creating this/these droplet(s) will exceed your droplet limit"),
@@ -210,7 +212,9 @@ class TestCreate:
         assert len(pool.ok(count=2, retries=1)["created"]) == 2
 
     def test_an_hour_used_up_says_when_and_loses_nothing(self, api: FakeApi, pool: Pool) -> None:
-        first = [droplet(n, f"app-{n}", tags=["service:shop", "pool:app"], status="new", networks={}) for n in range(1, 11)]
+        first = [
+            droplet(n, f"app-{n}", tags=["service:shop", "pool:app"], status="new", networks={}) for n in range(1, 11)
+        ]
         late = str(int(time.time()) + 1800)
         api.replies_to["POST /droplets"] = [
             Reply(202, {"droplets": first}),
@@ -396,7 +400,10 @@ class TestRemove:
 
 class TestDrift:
     def test_missing_tags_are_added(self, api: FakeApi, pool: Pool) -> None:
-        api.droplets = [member(1, tags=["service:shop", "pool:app", "mine"]), member(2, tags=["service:shop", "pool:app", "mine", "new"])]
+        api.droplets = [
+            member(1, tags=["service:shop", "pool:app", "mine"]),
+            member(2, tags=["service:shop", "pool:app", "mine", "new"]),
+        ]
         result = pool.ok(count=2, tags=["new"])
         assert result["changed"]
         assert [one["tags"] for one in result["droplets"]] == [["service:shop", "pool:app", "mine", "new"]] * 2
@@ -484,7 +491,12 @@ class TestCheckAndDiff:
         done = pool.ok(count=3, tags=["new"], diff=True)
         for key in ("changed", "created", "removed", "tagged", "diff"):
             assert planned[key] == done[key]
-        new = {"size": "s-1vcpu-1gb", "region": "fra1", "image": "debian-13-x64", "tags": ["service:shop", "pool:app", "new"]}
+        new = {
+            "size": "s-1vcpu-1gb",
+            "region": "fra1",
+            "image": "debian-13-x64",
+            "tags": ["service:shop", "pool:app", "new"],
+        }
         assert done["diff"] == {
             "before": {"app-1": {**new, "tags": ["service:shop", "pool:app"]}},
             "after": {"app-1": new, "app-2": new, "app-3": new},

@@ -55,7 +55,11 @@ def test_good_ones(settings: dict[str, t.Any], hosts: dict[str, list[str]]) -> N
             {"app-1": OWN, "app-2": ["service:other", "pool:app"], "app-3": ["pool:app"], "app-4": ["Pool:App"]},
             ["app-3, app-4: of no service", "playbooks/adopt.yml", "droplets of others: app-2 (other)."],
         ),
-        ({"scaleout_service": "shop"}, {"app-1": [*OWN, "service:other"]}, ["droplets of others: app-1 (other, shop)."]),
+        (
+            {"scaleout_service": "shop"},
+            {"app-1": [*OWN, "service:other"]},
+            ["droplets of others: app-1 (other, shop)."],
+        ),
         ({**SHOP, "scaleout_pools": None}, {}, ["scaleout_pools must be a list of pools"]),
         ({**SHOP, "scaleout_pools": []}, {}, ["scaleout_pools must be"]),
         ({**SHOP, "scaleout_pools": {"name": "app", "count": 1}}, {}, ["scaleout_pools must be"]),
