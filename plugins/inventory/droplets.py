@@ -68,8 +68,8 @@ options:
       - Only droplets of this service, such as V(shop-staging), which are those with the tag C(service:shop-staging).
         The API selects them, and the plugin looks again.
       - It may hold lower-case letters, digits and hyphens, at most 63.
-      - All hosts get the variables C(scaleout_service) and C(scaleout_inventory_service) with this name, even if there is
-        no droplet yet. The playbooks work on the service of C(scaleout_service), and end if it is not that of the
+      - All hosts get the variables C(scaleout_service) and C(scaleout_inventory_service) with this name, even if there
+        is no droplet yet. The playbooks work on the service of C(scaleout_service), and end if it is not that of the
         inventory.
       - An inventory is of one service. Two files for two services in one run are an error, because their hosts have the
         same names.
@@ -412,9 +412,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         other = variables.get("scaleout_inventory_service", service)
         if other != service:
             raise AnsibleParserError(
-                f"This is the inventory of service {service}, but another file of this run is that of {other}, whose hosts "
-                "have the same names. Give one of them with -i; for a list of all, write an inventory with tag, or with "
-                "neither."
+                f"This is the inventory of service {service}, but another file of this run is that of {other}, whose "
+                "hosts have the same names. Give one of them with -i; for a list of all, write an inventory with tag, "
+                "or with neither."
             )
         # The second one is what a playbook compares with: group_vars may set the first
         for variable in ("scaleout_service", "scaleout_inventory_service"):
@@ -640,8 +640,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             # For a playbook that ends because there are no hosts
             self.inventory.set_variable("all", "scaleout_unclaimed", _untrusted(unclaimed))
             self.display.warning(
-                f"These droplets are of no service, because they were made before there were services: {_some(unclaimed)}. "
-                f"{ADOPT}."
+                "These droplets are of no service, because they were made before there were services: "
+                f"{_some(unclaimed)}. {ADOPT}."
             )
 
     def _nothing_found(self) -> str:

@@ -105,8 +105,8 @@ def service_problem(service: object) -> str | None:
     if _SERVICE_NAME.fullmatch(name) and len(name) <= _MAX_SERVICE_NAME:
         return None
     return (
-        f"is {service!r}; it must be the name of a service, such as shop-staging: at most {_MAX_SERVICE_NAME} lower-case "
-        "letters, digits and hyphens, with a letter or digit at both ends"
+        f"is {service!r}; it must be the name of a service, such as shop-staging: at most {_MAX_SERVICE_NAME} "
+        "lower-case letters, digits and hyphens, with a letter or digit at both ends"
     )
 
 
@@ -133,8 +133,8 @@ def check(desired: Desired) -> None:
         raise PoolError(f"count is {desired.count}, but it must be 0 or more.")
     if others := [tag for tag in desired.tags if services_of([tag]) not in ([], [desired.service])]:
         raise PoolError(
-            f"tags has {', '.join(others)}, but the service is {desired.service}: a droplet belongs to one service, which "
-            "the option service names."
+            f"tags has {', '.join(others)}, but the service is {desired.service}: a droplet belongs to one service, "
+            "which the option service names."
         )
     wrong = [tag for tag in desired.tags if not _TAG.fullmatch(tag)]
     if wrong:
@@ -237,9 +237,9 @@ def plan(desired: Desired, droplets: t.Iterable[Droplet], max_removals: int | No
     droplets = list(droplets)
     if found := unclaimed(desired, droplets):
         raise PoolError(
-            f"These droplets have the tag {desired.own_tag}, but are of no service, because they were made before there "
-            f"were services: {', '.join(one['name'] for one in found)}. Nothing was changed. {ADOPT}; with --check "
-            "--diff it shows what it would do."
+            f"These droplets have the tag {desired.own_tag}, but are of no service, because they were made before "
+            f"there were services: {', '.join(one['name'] for one in found)}. Nothing was changed. {ADOPT}; with "
+            "--check --diff it shows what it would do."
         )
     tagged = of_service(desired, droplets)
     actual = members(desired, tagged)

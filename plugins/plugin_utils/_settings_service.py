@@ -17,8 +17,8 @@ from ansible_collections.alphacoder.scaleout.plugins.module_utils._pool import (
 
 WHERE = (
     "With droplets, write service: NAME into inventory/digitalocean.yml, in place of tag: scaleout; with a static "
-    "inventory, scaleout_service: NAME into group_vars/all.yml. The name is the service's and the environment's, such as "
-    "shop-staging."
+    "inventory, scaleout_service: NAME into group_vars/all.yml. The name is the service's and the environment's, such "
+    "as shop-staging."
 )
 POOLS = "must be a list of pools, each with at least `name` and `count`, such as in inventory/group_vars/all.yml"
 
@@ -45,9 +45,9 @@ def service_problems(
         problems.append(f"scaleout_service {problem}.")
     elif str(of_inventory or service) != str(service):
         problems.append(
-            f"scaleout_service is {service}, but the inventory is that of service {of_inventory} (option service of its "
-            "digitalocean.yml). Choose the other inventory with -i, or remove scaleout_service from group_vars and from "
-            "the command line: the option sets it."
+            f"scaleout_service is {service}, but the inventory is that of service {of_inventory} (option service of "
+            "its digitalocean.yml). Choose the other inventory with -i, or remove scaleout_service from group_vars and "
+            "from the command line: the option sets it."
         )
     else:
         problems += _strangers(str(service), {host: tags[host] for host in droplets})
@@ -60,17 +60,16 @@ def _strangers(service: str, tags: Mapping[str, Sequence[str]]) -> list[str]:
     """Hosts of the inventory that are droplets of no service, or of another one."""
     of_hosts = {host: services_of(tags[host]) for host in tags}
     unclaimed = [host for host, services in of_hosts.items() if not services]
-    others = [
-        f"{host} ({', '.join(services)})" for host, services in of_hosts.items() if services not in ([], [service])
-    ]
+    of_others = {host: services for host, services in of_hosts.items() if services not in ([], [service])}
     problems = []
     if unclaimed:
         problems.append(
             f"{', '.join(unclaimed)}: of no service, because they were made before there were services. {ADOPT}."
         )
-    if others:
+    if of_others:
+        others = ", ".join(f"{host} ({', '.join(services)})" for host, services in of_others.items())
         problems.append(
-            f"The service is {service}, but the inventory has droplets of others: {', '.join(others)}. Write "
+            f"The service is {service}, but the inventory has droplets of others: {others}. Write "
             f"service: {service} into inventory/digitalocean.yml, in place of tag."
         )
     return problems
@@ -91,7 +90,7 @@ def _moved(service: str, secrets: str) -> list[str]:
     if not old or folder.exists():
         return []
     return [
-        f"The passwords of the service are now in {folder}, which is not there, and {folder.parent} has those of before: "
-        f"{', '.join(old)}. Move them: mkdir -m 700 {folder} && mv {folder.parent}/*_password {folder}/ (copy them if "
-        "another service uses them, too)."
+        f"The passwords of the service are now in {folder}, which is not there, and {folder.parent} has those of "
+        f"before: {', '.join(old)}. Move them: mkdir -m 700 {folder} && mv {folder.parent}/*_password {folder}/ "
+        "(copy them if another service uses them, too)."
     ]

@@ -21,6 +21,7 @@ from ansible_collections.alphacoder.scaleout.plugins.modules import droplet_pool
 from support.fake_api import TOKEN, FakeApi, Reply, SshListener, droplet, error, networks
 
 COLLECTIONS = Path(droplet_pool.__file__).parents[5]
+OWN = ["service:shop", "pool:app"]
 KEYS = {"changed", "created", "drift", "droplets", "removed", "tagged"}
 
 
