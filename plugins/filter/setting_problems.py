@@ -31,7 +31,9 @@ options:
     description: For V(service), the tags of the droplets that the run would work on, by host.
     type: dict
   secrets:
-    description: For V(service), the folder of the controller with the service's secrets.
+    description:
+      - For V(service), the folder of the controller with the service's secrets. Empty if it needs the service's name,
+        and there is none.
     type: str
 """
 

@@ -294,7 +294,6 @@ from ansible_collections.alphacoder.scaleout.plugins.module_utils._pool import (
     ADOPT,
     has_tag,
     in_several_services,
-    is_unclaimed_member,
     service_problem,
     service_tag,
     services_of,
@@ -486,12 +485,14 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         self.display.vv(f"{len(droplets)} droplets came from {client.url} in {time.monotonic() - start:.1f} s")
         # Only the list of reserved addresses tells which of two public addresses is the droplet's own
         two = any(len(public_ipv4s(droplet)) > 1 for droplet in droplets)
+        service = self._text("service")
+        own = [raw for raw in droplets if service in services_of(raw.get("tags") or [])]
         # A service's first run, or its first one since there are services
-        old = self._list(client, {"tag_name": OLD_TAG}) if self._text("service") and not droplets else []
+        old = self._list(client, {"tag_name": OLD_TAG}) if service and not own else []
         return {
             "droplets": droplets,
             "reserved_ipv4": reserved_ipv4s(client, self.display.warning) if two else [],
-            "unclaimed": [raw["name"] for raw in old if is_unclaimed_member(raw.get("tags") or [])],
+            "unclaimed": [one["name"] for one in map(droplet_facts, old) if _is_unclaimed(one)],
         }
 
     def _list(self, client: Client, filters: dict[str, str]) -> list[Item]:
@@ -655,6 +656,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             "or correct the options of this inventory"
             + (" (a tag keeps the capitals of its first use)." if wanted else ".")
         )
+
+
+def _is_unclaimed(droplet: Item) -> bool:
+    """Whether it was a host of every inventory before there were services, and is of none."""
+    return has_tag(droplet, OLD_TAG) and not services_of(droplet["tags"])
 
 
 def _not_yaml(path: str) -> str | None:

@@ -24,13 +24,13 @@ POOLS = "must be a list of pools, each with at least `name` and `count`, such as
 
 
 def service_problems(
-    settings: Mapping[str, t.Any], hosts: Mapping[str, Sequence[str]] | None = None, secrets: str = ""
+    settings: Mapping[str, t.Any], hosts: Mapping[str, Sequence[str]] | None = None, secrets: str | None = None
 ) -> list[str]:
     """A sentence for each problem.
 
     `settings`: the run's variables that begin with scaleout_; where scaleout_pools is among them, the run is one that
     makes or removes droplets. `hosts`: the tags of the droplets that the run would work on. `secrets`: the folder with
-    the service's secrets.
+    the service's secrets; empty if it needs the service's name and there is none.
     """
     # ansible-core 2.18 makes an empty text of none
     service, of_inventory = (settings.get(name) or None for name in ("scaleout_service", "scaleout_inventory_service"))
@@ -39,8 +39,8 @@ def service_problems(
     droplets = [host for host in tags if services_of(tags[host]) or is_unclaimed_member(tags[host])]
     problems = []
     if service is None:
-        if "scaleout_pools" in settings or droplets:
-            problems.append(f"scaleout_service is not set, so nothing says which droplets are the service's. {WHERE}")
+        if "scaleout_pools" in settings or droplets or secrets == "":
+            problems.append(f"scaleout_service is not set, so nothing says which service this is. {WHERE}")
     elif problem := service_problem(service):
         problems.append(f"scaleout_service {problem}.")
     elif str(of_inventory or service) != str(service):
@@ -53,7 +53,7 @@ def service_problems(
         problems += _strangers(str(service), {host: tags[host] for host in droplets})
     if "scaleout_pools" in settings and not _are_pools(pools):
         problems.append(f"scaleout_pools {POOLS}.")
-    return problems + _moved(str(service), secrets)
+    return problems + _moved(str(service), Path(secrets or "/"))
 
 
 def _strangers(service: str, tags: Mapping[str, Sequence[str]]) -> list[str]:
@@ -83,9 +83,8 @@ def _are_pools(pools: t.Any) -> bool:
     )
 
 
-def _moved(service: str, secrets: str) -> list[str]:
+def _moved(service: str, folder: Path) -> list[str]:
     """Generated secrets were in one folder for all services, and new ones would lock the app out of its database."""
-    folder = Path(secrets or "/")
     old = sorted(file.name for file in folder.parent.glob("*_password")) if folder.name == service else []
     if not old or folder.exists():
         return []

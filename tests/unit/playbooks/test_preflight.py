@@ -139,6 +139,37 @@ def test_variable_that_a_playbook_does_not_know_is_named(tmp_path: Path) -> None
     assert "scaleout_app_prot is no variable of the playbooks; did you mean scaleout_app_port?" in done.stdout
 
 
+SECRETS = "{{ inventory_dir }}/.secrets/{{ scaleout_service }}"
+
+
+def test_static_inventory_says_which_service_it_is(tmp_path: Path) -> None:
+    done = preflight(tmp_path, everything(), scaleout_secrets_dir=SECRETS)
+
+    assert done.returncode != 0
+    said = " ".join(done.stdout.split())
+    assert "scaleout_service is not set, so nothing says which service this is." in said
+    assert "with a static inventory, scaleout_service: NAME into group_vars/all.yml." in said
+    assert preflight(tmp_path, everything(), scaleout_secrets_dir=SECRETS, scaleout_service="shop").returncode == 0
+
+
+def test_bad_name_of_the_service_is_named(tmp_path: Path) -> None:
+    done = preflight(tmp_path, everything(), scaleout_service="Shop_1")
+
+    assert done.returncode != 0
+    assert "scaleout_service is 'Shop_1'; it must be the name of a service" in " ".join(
+        done.stdout.replace("''", "'").split()
+    )
+
+
+def test_passwords_that_are_still_where_they_were_are_named(tmp_path: Path) -> None:
+    (tmp_path / ".secrets").mkdir()
+    (tmp_path / ".secrets" / "redis_password").write_text("x")
+    done = preflight(tmp_path, everything(), scaleout_secrets_dir=SECRETS, scaleout_service="shop")
+
+    assert done.returncode != 0
+    assert f"Move them: mkdir -m 700 {tmp_path}/.secrets/shop && mv" in " ".join(done.stdout.split())
+
+
 def test_host_without_private_address_is_named(tmp_path: Path) -> None:
     groups = everything() | {"app": {"app-1": HOST, "app-2": HOST | {"private_address": ""}}}
     done = preflight(tmp_path, groups)

@@ -206,7 +206,9 @@ def test_destroy_wants_the_name_of_the_service(shop: Shop) -> None:
 
 @pytest.mark.slow
 def test_droplets_of_before_are_adopted_and_until_then_left_alone(shop: Shop) -> None:
-    old = shop.make_old()
+    shop.make_old()
+    shop.api.droplets.append(droplet(600, "web-9", tags=["scaleout", "app"]))
+    old = shop.droplets(None)
     for playbook, arguments in [
         ("provision", []),
         ("provision", ["--check"]),
@@ -228,14 +230,15 @@ def test_droplets_of_before_are_adopted_and_until_then_left_alone(shop: Shop) ->
     assert "-e scaleout_adopt=shop-production instead of shop-staging" in said
     said = shop.playbook("adopt", "production", "--check", "--diff")
     assert said.count('+ "service:shop-production"') == 6, said
+    assert "They had the tag scaleout, too, but are in none of these pools: web-9." in said
     assert shop.droplets(None) == old
     assert shop.api.changes() == []
 
     assert changed(shop.playbook("adopt", "production", "-e", "scaleout_adopt=shop-production"))
     assert shop.names("shop-production") == PRODUCTION
-    assert shop.droplets(None) == []
+    assert shop.names(None) == ["web-9"]
     assert [[tag for tag in one["tags"] if tag[:8] != "service:"] for one in shop.droplets("shop-production")] == [
-        one["tags"] for one in old
+        one["tags"] for one in old[:-1]
     ]
     # In each of these orders, nothing is left to do, and the new environment stands beside it
     assert not changed(shop.playbook("adopt", "production"))
@@ -253,7 +256,7 @@ def test_inventory_of_before_is_refused(shop: Shop) -> None:
     file.write_text(file.read_text().replace("service: shop-production", "tag: scaleout"))
     for playbook in ("provision", "destroy", "adopt", "site", "deploy", "maintenance", "restore"):
         said = shop.playbook(playbook, "production", fails=True)
-        assert "scaleout_service is not set, so nothing says which droplets are the service's." in said
+        assert "scaleout_service is not set, so nothing says which service this is." in said
         assert "write service: NAME into inventory/digitalocean.yml, in place of tag: scaleout" in said
     # And with the service in group_vars only
     for playbook in ("site", "maintenance", "restore"):

@@ -598,17 +598,24 @@ class TestServices:
             InventoryManager(loader=DataLoader(), sources=[str(first), str(second)])
         assert "the inventory of service b, but another file of this run is that of a" in inventory.errors[0]
 
-    def test_droplets_of_no_service_are_named_where_there_is_no_other(self, api: FakeApi, inventory: Inventory) -> None:
+    @pytest.mark.parametrize("narrows", [True, False])
+    def test_droplets_of_no_service_are_named_where_there_is_no_other(
+        self, api: FakeApi, inventory: Inventory, narrows: bool
+    ) -> None:
+        api.narrows = narrows
         api.droplets = [
             droplet(1, tags=["scaleout", "pool:app"]),
             droplet(2, tags=["scaleout", "pool:app", "service:other"]),
             droplet(3, tags=["scaleout"]),
             droplet(4, tags=["pool:app"]),
         ]
-        assert self.variables(inventory, service="shop")["scaleout_unclaimed"] == ["app-1"]
+        assert self.variables(inventory, service="shop")["scaleout_unclaimed"] == ["app-1", "app-3"]
         nothing, unclaimed = inventory.warnings
         assert nothing.startswith("There is no active droplet of service 'shop': create some")
-        assert "made before there were services: app-1. Adopt them once, with the inventory of the service" in unclaimed
+        assert (
+            "made before there were services: app-1, app-3. Adopt them once, with the inventory of the service"
+            in unclaimed
+        )
         assert [one.query["tag_name"] for one in api.requests] == ["service:shop", "scaleout"]
 
     def test_nobody_looks_for_them_where_there_are_others(self, api: FakeApi, inventory: Inventory) -> None:

@@ -77,6 +77,8 @@ def test_bad_ones(settings: dict[str, t.Any], hosts: dict[str, list[str]], says:
 def test_passwords_of_before_are_to_be_moved(tmp_path: Path) -> None:
     new = tmp_path / ".secrets" / "shop"
     assert service_problems(SHOP, secrets=str(new)) == []
+    assert service_problems(SHOP, secrets="") == service_problems({}, secrets="/elsewhere") == []
+    assert "scaleout_service is not set" in service_problems({}, secrets="")[0]
     new.parent.mkdir()
     (new.parent / "redis_password").write_text("x")
     (problem,) = service_problems(SHOP, secrets=str(new))
