@@ -410,11 +410,10 @@ def test_only_so_many_are_removed(pair: Account) -> None:
 
 def test_another_service_with_a_pool_of_that_name_is_left_alone(pair: Account) -> None:
     """The droplets of the other one are records only, as their creation ends as errored."""
-    pair.traps(errored=["trap-1", "trap-3"])
+    pair.traps(errored=["trap-7", "trap-8"])
     order = {"size": "s-1vcpu-1gb", "region": "fra1", "image": "debian-13-x64"}
     tags = ["service:other", "pool:trap"]
-    pair.call("POST", "/v2/droplets", {**order, "names": ["trap-1", "trap-3"], "tags": tags})
-    pair.call("DELETE", "/lab/traps")
+    pair.call("POST", "/v2/droplets", {**order, "names": ["trap-7", "trap-8"], "tags": tags})
     own, others = "service:hits", "service:other"
     wait_until("both are listed", lambda: len(pair.droplets(others)) == 2)
     before = pair.droplets(others)
@@ -422,13 +421,13 @@ def test_another_service_with_a_pool_of_that_name_is_left_alone(pair: Account) -
     assert not pair.ok(count=2)["changed"]
     assert pair.ok(count=3)["created"] == ["trap-3"]
     assert list(pair.inventory(tag=None, service=SERVICE, statuses=[])[0]) == [*OWN, "trap-3"]
-    assert list(pair.inventory(tag=None, service="other", statuses=[])[0]) == ["trap-1", "trap-3"]
+    assert list(pair.inventory(tag=None, service="other", statuses=[])[0]) == ["trap-7", "trap-8"]
     assert not pair.ok(state="adopted", count=None)["changed"]
     assert pair.ok(count=2)["removed"] == ["trap-3"]
     assert pair.droplets(others) == before
     # And the other way round
     before = pair.droplets(own)
-    assert pair.ok(service="other", state="absent", count=None)["removed"] == ["trap-3", "trap-1"]
+    assert pair.ok(service="other", state="absent", count=None)["removed"] == ["trap-8", "trap-7"]
     assert pair.droplets(own) == before
 
 
