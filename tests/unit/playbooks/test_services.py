@@ -295,3 +295,10 @@ def test_each_environment_has_its_own_vault(shop: Shop) -> None:
         "ansible", "-i", str(shop.inventory("staging")), "app", "-m", "debug", "-a", "var=postgresql_password"
     )
     assert "vault_postgresql_password-of-staging" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("name", ["digitalocean.yml", "group_vars/all/main.yml"])
+def test_page_shows_the_file(name: str) -> None:
+    lines = (EXAMPLE / "inventories" / "staging" / name).read_text().splitlines()
+    text = "".join(f"{line}\n" for line in lines if line != "---" and not line.startswith("#"))
+    assert f"\n```yaml\n{text}```\n" in (REPO / "docs" / "environments.md").read_text()
