@@ -14,8 +14,8 @@ SERVICE = tuple(
     f"scaleout_{name}"
     for name in re.findall(
         r"\w+",
-        "app_port app_servers backend build_role database_url destroy haproxy_server image max_removals pools "
-        "redis_url region secrets_dir ssh_keys",
+        "app_port app_servers backend build_role database_url destroy haproxy_server http_check httpchk image "
+        "max_removals pools redis_url region secrets_dir ssh_keys timeout_check",
     )
 )
 BATCH = re.compile(r"[1-9]\d*%?")
