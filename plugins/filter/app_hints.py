@@ -37,13 +37,14 @@ from collections.abc import Iterable
 
 DENIED = re.compile(r"operation not permitted|permission denied", re.IGNORECASE)
 READ_ONLY = re.compile(r"read-only file ?system", re.IGNORECASE)
-# What a line that was denied something tells of, and the capability that allows it
+# What an image needs that begins as root, makes folders ready, and goes on as another user
+BEGINS_AS_ROOT = ("CHOWN", "SETGID", "SETUID")
+# What a line that was denied something tells of, and the capabilities that allow it
 CAPABILITIES = (
-    (re.compile(r"\bl?chown\b|changing ownership", re.IGNORECASE), ("CHOWN",)),
+    (re.compile(r"\bl?chown\b|changing ownership", re.IGNORECASE), BEGINS_AS_ROOT),
+    (re.compile(r"gosu|su-exec|setpriv|failed switching to", re.IGNORECASE), BEGINS_AS_ROOT),
+    (re.compile(r"set(e|re|res)?[gu]id|setgroups|initgroups", re.IGNORECASE), BEGINS_AS_ROOT),
     (re.compile(r"\bbind\b|listen (tcp|udp)|could not bind", re.IGNORECASE), ("NET_BIND_SERVICE",)),
-    (re.compile(r"gosu|su-exec|setpriv|failed switching to", re.IGNORECASE), ("SETGID", "SETUID")),
-    (re.compile(r"set(e|re|res)?gid|setgroups|initgroups", re.IGNORECASE), ("SETGID",)),
-    (re.compile(r"set(e|re|res)?uid", re.IGNORECASE), ("SETUID",)),
     (re.compile(r"\bchroot\b", re.IGNORECASE), ("SYS_CHROOT",)),
     (re.compile(r"raw socket|\bping\b", re.IGNORECASE), ("NET_RAW",)),
     (re.compile(r"\bkill\b", re.IGNORECASE), ("KILL",)),
@@ -63,16 +64,15 @@ def app_hints(lines: Iterable[str]) -> list[str]:
     capabilities: dict[str, None] = {}
     read_only: dict[str, None] = {}
     denied: dict[str, None] = {}
-    unknown = False
     for line in lines:
         if READ_ONLY.search(line):
             read_only[_folder(line)] = None
         elif what := DENIED.search(line):
-            of = next((names for pattern, names in CAPABILITIES if pattern.search(line)), ())
-            capabilities |= dict.fromkeys(of)
-            if not of and what[0].lower() == "permission denied":
+            known = next((names for pattern, names in CAPABILITIES if pattern.search(line)), None)
+            if known or what[0].lower() == "operation not permitted":
+                capabilities |= dict.fromkeys(known or BEGINS_AS_ROOT)
+            else:
                 denied[_folder(line)] = None
-            unknown |= not of and what[0].lower() != "permission denied"
     hints = []
     if read_only:
         places = ", ".join(filter(None, read_only)) or "there"
@@ -81,11 +81,9 @@ def app_hints(lines: Iterable[str]) -> list[str]:
             "every start) or in app_volumes (kept); app_read_only: false lets it write everywhere."
         )
     if capabilities:
-        hints.append(f"It has no Linux capabilities. It seems to need app_capabilities: [{', '.join(capabilities)}].")
-    if unknown and not capabilities:
         hints.append(
-            "It has no Linux capabilities. If its image begins as root and goes on as another user, it often needs "
-            "app_capabilities: [CHOWN, SETGID, SETUID]; app_user can start it as that user instead."
+            f"It has only the Linux capabilities of app_capabilities, and seems to need {', '.join(capabilities)}. An "
+            "image that begins as root and goes on as another user may need none if app_user is that user."
         )
     if denied:
         places = ", ".join(filter(None, denied)) or "a file"

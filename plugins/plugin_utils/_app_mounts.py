@@ -46,7 +46,7 @@ def _volume_problems(entry: t.Any) -> Iterator[str]:
         yield f"app_volumes has {entry!r}; it must be a text, such as uploads:/app/uploads, or a dictionary."
         return
     source, target = str(entry.get("source", "")), str(entry.get("target", ""))
-    where = f"app_volumes: {source or entry!r}"
+    where = f"app_volumes: {source or entry}"
     for key in entry:
         if key not in VOLUME_KEYS:
             yield f"{where} has {key}; it takes {', '.join(VOLUME_KEYS)}."
