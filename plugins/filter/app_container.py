@@ -97,11 +97,11 @@ def app_container(settings: dict[str, t.Any], name: str = "", image: str = "", p
         options["mounts"] = mounts
     options["labels"] = more.get("labels") or {}
     options = _plain(options)
-    # A setting that is no longer there is one that Docker's module does not compare. This label differs then.
     made_of = hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()
     options["labels"][LABEL] = made_of
-    # Docker's module leaves a container with another one as it is, and one with more variables
-    options["comparisons"] = {"env": "strict", "stop_timeout": "strict"}
+    # Labels only tell what the container was made with. Docker's module leaves a container with another stop timeout as
+    # it is, and one with more variables
+    options["comparisons"] = {"labels": "ignore", "env": "strict", "stop_timeout": "strict"}
     return {
         "options": options,
         "settings": made_of,

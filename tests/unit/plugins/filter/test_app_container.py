@@ -45,7 +45,7 @@ def test_container_without_further_settings_has_what_the_role_guarantees() -> No
         "tmpfs": ["/tmp"],
         "cap_drop": ["ALL"],
         "security_opts": ["no-new-privileges"],
-        "comparisons": {"env": "strict", "stop_timeout": "strict"},
+        "comparisons": {"labels": "ignore", "env": "strict", "stop_timeout": "strict"},
     }
 
 
