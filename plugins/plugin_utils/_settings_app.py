@@ -7,17 +7,28 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_health import health_problems
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_mounts import mount_problems
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_options import option_problems
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings import not_between, unknown_names
 
 OPTIONS = (
     "app_beside",
     "app_beside_port",
+    "app_capabilities",
+    "app_command",
+    "app_container_options",
+    "app_cpus",
+    "app_entrypoint",
     "app_env",
+    "app_files",
+    "app_health",
     "app_health_path",
     "app_health_timeout",
     "app_image",
     "app_image_archive",
     "app_instance_id",
+    "app_memory",
     "app_min_ready_seconds",
     "app_name",
     "app_port",
@@ -29,12 +40,13 @@ OPTIONS = (
     "app_state",
     "app_stop_timeout",
     "app_tmpfs",
+    "app_user",
+    "app_volumes",
 )
 # The number of app servers, and facts of the role
 OTHERS = ("app_count", "app_pending", "app_releases")
 IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:@-]*")
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
-HEALTH_PATH = re.compile(r"(/\S*)?")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 AT_LEAST = {"app_health_timeout": 1, "app_min_ready_seconds": 0, "app_stop_timeout": 0, "app_releases_kept": 0}
 
@@ -50,7 +62,6 @@ def app_problems(settings: dict[str, t.Any]) -> list[str]:
 
     check("app_image", IMAGE, "an image reference, such as registry.example.com/shop:1.4")
     check("app_name", NAME, "letters, digits, _, . and -, and begin with a letter or a digit")
-    check("app_health_path", HEALTH_PATH, "empty, or begin with /")
     for name in ("app_port", "app_publish_port"):
         problems += not_between(settings, name, 1, 65535)
     problems += not_between(settings, "app_beside_port", 0, 65535)
@@ -64,6 +75,9 @@ def app_problems(settings: dict[str, t.Any]) -> list[str]:
     paths = settings.get("app_tmpfs", [])
     if not isinstance(paths, list) or not all(str(path).startswith("/") for path in paths):
         problems.append(f"app_tmpfs is {paths!r}; it must be a list of paths, such as [/tmp].")
+    problems += option_problems(settings)
+    problems += mount_problems(settings)
+    problems += health_problems(settings)
     return problems + _environment(settings.get("app_env", {}))
 
 
@@ -78,9 +92,23 @@ def _environment(env: t.Any) -> list[str]:
             f"app_env has {', '.join(wrong)}; a name must be letters, digits and _, and must not begin with a digit. "
             "INSTANCE_ID is set with app_instance_id."
         )
-    odd = [
-        str(name) for name, value in env.items() if isinstance(value, bool) or not isinstance(value, str | int | float)
-    ]
-    if odd:
-        problems.append(f"app_env: the value of {', '.join(odd)} must be text in quotes, or a number.")
+    for name, value in env.items():
+        if not isinstance(value, str):
+            # Not what it is: YAML has changed it already, 0123 to 83, and it may be a password
+            problems.append(
+                f'app_env: {name} must be text, and is {_kind(value)}. Write it in quotes, {name}: "…"; a template '
+                "ends with | string then."
+            )
     return problems
+
+
+def _kind(value: t.Any) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    return (
+        "a number"
+        if isinstance(value, int | float)
+        else "nothing"
+        if value is None
+        else "a list, a dictionary or a date"
+    )

@@ -14,8 +14,8 @@ SERVICE = tuple(
     f"scaleout_{name}"
     for name in re.findall(
         r"\w+",
-        "adopt app_port app_servers backend build_role database_url destroy haproxy_server image inventory_service "
-        "max_removals pools redis_url region secrets_dir service ssh_keys unclaimed",
+        "adopt app_port app_servers backend build_role database_url destroy haproxy_server http_check httpchk image "
+        "inventory_service max_removals pools redis_url region secrets_dir service ssh_keys timeout_check unclaimed",
     )
 )
 BATCH = re.compile(r"[1-9]\d*%?")

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import struct
@@ -14,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_app import app_problems
 from support.waiting import wait_until
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -24,6 +27,17 @@ ADDRESS = ("127.0.0.1", 8080)
 @pytest.mark.parametrize("name", ["Dockerfile", "app.yml"])
 def test_page_shows_the_file(name: str) -> None:
     assert f"\n{(GREETING / name).read_text()}```\n" in (DOCS / "your-own-app.md").read_text()
+
+
+def test_settings_of_the_page_are_good() -> None:
+    blocks = re.findall(r"\n```yaml\n(.*?)```", (DOCS / "your-own-app.md").read_text(), re.DOTALL)
+    # Of the user's machine
+    texts = [re.sub(r"src: \"[^\"]*\"", f"src: {__file__}", block) for block in blocks]
+    texts = [text.replace('"{{ scaleout_app_port }}"', "8000") for text in texts]
+    settings = [found for text in texts if isinstance(found := yaml.safe_load(text), dict)]
+    assert len(settings) > 8
+    for found in settings:
+        assert app_problems({name: value for name, value in found.items() if name.startswith("app_")}) == []
 
 
 def ask(request: bytes) -> bytes:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What role app makes of an image that knows nothing of it, seen from another host.
 
-These tests leave the first server with other settings, and the deploy in test_service.py brings the inventory's back.
+Each test goes on where the former one ended.
 """
 
 from __future__ import annotations
@@ -17,7 +17,34 @@ from support.waiting import wait_until
 from testinfra.host import Host
 
 ASK = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=5).read().decode(), end='')"
-SETTINGS = {"app_instance_id": "one", "app_stop_timeout": 7, "app_read_only": False, "app_tmpfs": ["/run", "/tmp"]}
+SETTINGS = {
+    "app_instance_id": "one",
+    "app_stop_timeout": 7,
+    "app_read_only": False,
+    "app_tmpfs": ["/run", "/tmp"],
+    "app_entrypoint": ["/usr/bin/env", "PYTHONUNBUFFERED=1"],
+    "app_command": ["python3", "/app.py"],
+    "app_user": "10002:10003",
+    "app_capabilities": ["NET_BIND_SERVICE"],
+    "app_memory": "256m",
+    "app_cpus": 0.5,
+    "app_volumes": [
+        "data:/data",
+        {"source": "/srv/uploads", "target": "/app/uploads", "owner": "10002:10003", "mode": "0750"},
+    ],
+    "app_files": [{"dest": "/run/secrets/key", "content": "secret-value-1", "owner": "10002", "mode": "0400"}],
+    "app_container_options": {"shm_size": "128m", "labels": {"team": "greeters"}},
+}
+# Where it keeps the files of its containers
+FILES = f"/var/lib/alphacoder-app/{NAME}"
+# An image that begins as root, as a second app of the host
+ROOT = {
+    "app_name": "root",
+    "app_image": "greeting:root",
+    "app_port": 80,
+    "app_publish_port": 8090,
+    "app_health_timeout": 3,
+}
 
 
 @pytest.fixture
@@ -101,7 +128,48 @@ def test_every_setting_reaches_the_container(service: Greeting, app: Host) -> No
     form = "{{.Config.StopTimeout}} {{.HostConfig.ReadonlyRootfs}} {{.HostConfig.Tmpfs}}"
     assert service.inspect("app-1", form) == "7 false map[/run: /tmp:]"
     assert "INSTANCE_ID=one" in service.inspect("app-1", "{{.Config.Env}}")
+    form = "{{.Config.Entrypoint}} {{.Config.Cmd}} {{.Config.User}} {{.HostConfig.CapAdd}} {{.HostConfig.Memory}}"
+    assert service.inspect("app-1", form).startswith(
+        "[/usr/bin/env PYTHONUNBUFFERED=1] [python3 /app.py] 10002:10003 [NET_BIND_SERVICE] 268435456"
+    )
+    form = "{{.HostConfig.NanoCpus}} {{.HostConfig.ShmSize}} {{.Config.Labels.team}}"
+    assert service.inspect("app-1", form) == "500000000 134217728 greeters"
     assert len(json.loads(app.file(f"/var/lib/alphacoder-app/{NAME}.json").content_string)) == 1
+
+
+def test_second_run_leaves_it_as_it_is(service: Greeting) -> None:
+    done = service.role(**SETTINGS)
+
+    assert done.returncode == 0, done.stdout
+    assert "changed=0" in done.stdout, done.stdout
+
+
+def secret(app: Host) -> str:
+    return app.check_output(f"docker exec {NAME} cat /run/secrets/key")
+
+
+def test_app_keeps_its_data_and_reads_its_files(app: Host) -> None:
+    app.check_output(f"docker exec {NAME} sh -c 'echo kept >/app/uploads/one'")
+    assert app.file("/srv/uploads").mode == 0o750
+    assert app.check_output("stat --format '%%u %%g' /srv/uploads/one") == "10002 10003"
+    assert secret(app) == "secret-value-1"
+    assert app.run(f"docker exec --user 0 {NAME} sh -c 'echo x >/run/secrets/key'").failed
+    # Nobody else on the host gets there, and the engine does not tell
+    assert app.file(FILES).mode == 0o700
+    assert "secret-value" not in app.check_output(f"docker inspect {NAME}")
+
+
+def test_changed_file_is_a_new_container(service: Greeting, app: Host) -> None:
+    before = service.containers()["app-1"]
+    SETTINGS["app_files"][0]["content"] = "secret-value-2"
+    done = service.role(**SETTINGS)
+
+    assert done.returncode == 0, done.stdout
+    assert service.containers()["app-1"] != before
+    assert secret(app) == "secret-value-2"
+    assert app.check_output(f"docker exec {NAME} cat /app/uploads/one") == "kept"
+    # Those of the former container went with it
+    assert len(app.file(FILES).listdir()) == 1
 
 
 def test_hand_on_a_container_is_undone(service: Greeting, app: Host) -> None:
@@ -114,7 +182,8 @@ def test_hand_on_a_container_is_undone(service: Greeting, app: Host) -> None:
 
 def test_app_that_ends_at_its_start_gives_way_to_the_former_one(service: Greeting) -> None:
     before = service.containers()
-    done = service.role(app_env={"GREETING": ""}, app_health_timeout=3)
+    files = [{"dest": "/run/secrets/key", "content": "secret-value-3"}]
+    done = service.role(**SETTINGS | {"app_env": {"GREETING": ""}, "app_health_timeout": 3, "app_files": files})
 
     assert done.returncode != 0
     assert "GREETING is not set" in done.stdout
@@ -122,3 +191,36 @@ def test_app_that_ends_at_its_start_gives_way_to_the_former_one(service: Greetin
     assert "Traceback" not in done.stdout
     assert service.containers() == before
     assert ask(service) == "Hello from one\n"
+    assert secret(service.host("app-1")) == "secret-value-2"
+
+
+def test_settings_that_are_gone_are_gone_from_the_container(service: Greeting, app: Host) -> None:
+    done = service.role()
+
+    assert done.returncode == 0, done.stdout
+    form = "{{.Config.User}} {{.HostConfig.CapAdd}} {{.HostConfig.Memory}} {{.Config.Labels.team}} {{.Mounts}}"
+    assert service.inspect("app-1", form) == "10001:10001 [] 0 <no value> []"
+    assert app.file(FILES).listdir() == []
+    # Data are nobody's to remove
+    assert app.file("/srv/uploads/one").content_string == "kept\n"
+    assert app.run("docker volume inspect data").succeeded
+
+
+def test_image_that_begins_as_root_says_what_it_lacks(service: Greeting) -> None:
+    said = " ".join(service.role(**ROOT).stdout.split())
+    assert "If it must write to /var/cache, name that in app_tmpfs" in said
+
+    said = " ".join(service.role(**ROOT, app_tmpfs=["/var/cache"]).stdout.split())
+    assert "seems to need CHOWN, SETGID, SETUID" in said
+
+
+def test_image_that_begins_as_root_runs_with_what_it_needs(service: Greeting, app: Host) -> None:
+    needs = ["CHOWN", "NET_BIND_SERVICE", "SETGID", "SETUID"]
+    done = service.role(**ROOT, app_tmpfs=["/var/cache"], app_capabilities=needs)
+
+    assert done.returncode == 0, done.stdout
+    assert app.check_output("docker exec root stat --format %%u /var/cache/greeting/pid") == "10001"
+    done = service.role(**ROOT, app_state="absent")
+    assert done.returncode == 0, done.stdout
+    assert app.run("docker inspect root").failed
+    assert not app.file("/var/lib/alphacoder-app/root").exists

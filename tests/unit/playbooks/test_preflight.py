@@ -28,7 +28,9 @@ SETTINGS = {
     "redis_password": "a-secret-of-redis",
     "postgresql_database": "hits",
     "postgresql_user": "hits",
-    "haproxy_httpchk": "GET /readyz",
+    "haproxy_httpchk": "{{ scaleout_httpchk }}",
+    "haproxy_http_check": "{{ scaleout_http_check }}",
+    "haproxy_timeout_check": "{{ scaleout_timeout_check }}",
 }
 
 
@@ -240,6 +242,11 @@ def test_hosts_without_any_private_address_are_named_at_once(tmp_path: Path) -> 
                 "hits_base_image_archive": "/nowhere.tar",
                 "app_health_timeout": 0,
                 "app_stop_timeout": -1,
+                "app_env": {"PORT": 8000},
+                "app_health": {"path": "up"},
+                "app_container_options": {"cap_drop": []},
+                "app_volumes": ["uploads"],
+                "app_files": [{"dest": "/run/secrets/key", "content": 1234}],
                 "docker_daemon_options": {"hosts": []},
             },
             (
@@ -262,6 +269,11 @@ def test_hosts_without_any_private_address_are_named_at_once(tmp_path: Path) -> 
                 "this machine has no such file",
                 "app_health_timeout is 0; it must be 1 or more",
                 "app_stop_timeout is -1; it must be 0 or more",
+                "app_env: PORT must be text, and is a number.",
+                "app_health: path is 'up'; it must begin with /",
+                "app_container_options has cap_drop; set app_capabilities",
+                "app_volumes has 'uploads'; it must be a volume or a directory, and a path",
+                "app_files: /run/secrets/key must have a content that is text",
                 "docker_daemon_options must not set 'hosts'",
             ),
         ),

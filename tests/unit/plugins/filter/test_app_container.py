@@ -1,0 +1,231 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a container of an app is made of, and what its last words say that it lacks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.alphacoder.scaleout.plugins.filter.app_container import app_container
+from ansible_collections.alphacoder.scaleout.plugins.filter.app_hints import app_hints
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_options import FREE, LABEL, OWN, ROLE
+from ansible_collections.community.docker.plugins.modules import docker_container
+
+SETTINGS = {
+    "app_name": "shop",
+    "app_publish_address": "10.0.0.3",
+    "app_port": 8080,
+    "app_env": {"A": "1"},
+    "app_instance_id": "app-1",
+}
+
+
+def made(**settings: Any) -> dict[str, Any]:
+    return app_container({**SETTINGS, **settings}, name="shop", image="shop:1", port=8000)
+
+
+def options(**settings: Any) -> dict[str, Any]:
+    return made(**settings)["options"]
+
+
+def test_container_without_further_settings_has_what_the_role_guarantees() -> None:
+    assert {key: value for key, value in options().items() if key != "labels"} == {
+        "name": "shop",
+        "image": "shop:1",
+        "pull": "missing",
+        "restart_policy": "unless-stopped",
+        "env": {"A": "1", "INSTANCE_ID": "app-1"},
+        "published_ports": ["10.0.0.3:8000:8080"],
+        "stop_timeout": 30,
+        "init": True,
+        "read_only": True,
+        "tmpfs": ["/tmp"],
+        "cap_drop": ["ALL"],
+        "security_opts": ["no-new-privileges"],
+        "comparisons": {"labels": "ignore", "env": "strict", "stop_timeout": "strict"},
+    }
+
+
+def test_container_without_a_port_publishes_none() -> None:
+    assert "published_ports" not in app_container(SETTINGS, name="worker", image="shop:1")["options"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "option", "value"),
+    [
+        ({"app_command": ["a", "b"]}, "command", ["a", "b"]),
+        ({"app_command": "a b"}, "command", "a b"),
+        ({"app_entrypoint": ["/e"]}, "entrypoint", ["/e"]),
+        ({"app_user": "1:2"}, "user", "1:2"),
+        ({"app_capabilities": ["CHOWN"]}, "capabilities", ["CHOWN"]),
+        ({"app_memory": "512m"}, "memory", "512m"),
+        ({"app_cpus": "1.5"}, "cpus", 1.5),
+        ({"app_read_only": False}, "read_only", False),
+        ({"app_tmpfs": ["/run"]}, "tmpfs", ["/run"]),
+        ({"app_stop_timeout": 9}, "stop_timeout", 9),
+        (
+            {"app_volumes": ["uploads:/app/uploads", "/srv:/srv:ro"]},
+            "volumes",
+            ["uploads:/app/uploads", "/srv:/srv:ro"],
+        ),
+        ({"app_container_options": {"ulimits": ["nofile:1:2"]}}, "ulimits", ["nofile:1:2"]),
+        # These are the user's to decide
+        ({"app_container_options": {"init": False}}, "init", False),
+        ({"app_container_options": {"security_opts": ["seccomp=unconfined"]}}, "security_opts", ["seccomp=unconfined"]),
+    ],
+)
+def test_setting_becomes_an_option_and_another_label(settings: dict[str, Any], option: str, value: Any) -> None:
+    found = options(**settings)
+
+    assert found[option] == value
+    # So that it is noticed when it is removed again
+    assert found["labels"][LABEL] != options()["labels"][LABEL]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {
+            "app_command": [],
+            "app_entrypoint": [],
+            "app_user": "",
+            "app_capabilities": [],
+            "app_memory": "",
+            "app_cpus": 0,
+        },
+        {"app_volumes": [], "app_files": [], "app_container_options": {}, "app_read_only": True, "app_tmpfs": ["/tmp"]},
+        # They change nothing of the container
+        {"app_health": {"path": "/up"}, "app_releases_kept": 7, "app_count": 4},
+    ],
+)
+def test_what_is_as_by_default_is_the_same_container(settings: dict[str, Any]) -> None:
+    assert options(**settings) == options()
+
+
+def test_labels_and_mounts_of_the_user_are_added() -> None:
+    mount = {"type": "tmpfs", "target": "/cache", "tmpfs_size": "10m"}
+    volume = {"source": "data", "target": "/data", "read_only": True}
+    found = options(app_volumes=[volume], app_container_options={"labels": {"team": "shop"}, "mounts": [mount]})
+
+    assert found["mounts"] == [{"type": "volume"} | volume, mount]
+    assert found["labels"] == {
+        "team": "shop",
+        LABEL: made(app_volumes=[volume], app_container_options={"labels": {"team": "shop"}, "mounts": [mount]})[
+            "settings"
+        ],
+    }
+
+
+def test_directory_of_the_host_is_made_with_its_owner() -> None:
+    volume = {"source": "/srv/uploads", "target": "/up", "owner": "10001:20001", "mode": "0750"}
+    found = made(app_volumes=[volume, {"source": "/srv/x", "target": "/x"}, "/etc/hosts:/h:ro"])
+
+    assert found["directories"] == [
+        {"path": "/srv/uploads", "owner": "10001", "group": "20001", "mode": "0750"},
+        {"path": "/srv/x"},
+    ]
+    assert found["options"]["mounts"][0] == {
+        "type": "bind",
+        "source": "/srv/uploads",
+        "target": "/up",
+        "read_only": False,
+    }
+
+
+def test_files_are_in_a_folder_of_what_is_in_them(tmp_path: Path) -> None:
+    source = tmp_path / "app.conf"
+    source.write_bytes(b"\xff\x00")
+    files = [
+        {"dest": "/etc/app.conf", "src": str(source)},
+        {"dest": "/run/secrets/key", "content": "s3cret", "owner": "10001", "mode": "0400"},
+    ]
+    found = made(app_files=files)
+    folder = found["folder"]
+
+    assert folder.startswith("/var/lib/alphacoder-app/shop/")
+    assert found["files"] == [
+        {"dest": f"{folder}/0-app.conf", "src": str(source), "owner": "0", "group": "0", "mode": "0444"},
+        {"dest": f"{folder}/1-key", "content": "s3cret", "owner": "10001", "group": "10001", "mode": "0400"},
+    ]
+    assert found["options"]["mounts"] == [
+        {"type": "bind", "source": f"{folder}/0-app.conf", "target": "/etc/app.conf", "read_only": True},
+        {"type": "bind", "source": f"{folder}/1-key", "target": "/run/secrets/key", "read_only": True},
+    ]
+    assert "s3cret" not in str(found["options"])
+
+    # The one that runs keeps its own when any of it changes
+    folders = {folder}
+    source.write_text("changed")
+    for change in ({}, {"content": "other"}, {"owner": "10002"}, {"mode": "0440"}):
+        folders.add(made(app_files=[files[0], files[1] | change])["folder"])
+    assert len(folders) == 5
+    assert made()["folder"] == ""
+
+
+def test_every_option_of_docker_s_module_is_the_user_s_or_the_role_s() -> None:
+    known = set(yaml.safe_load(docker_container.DOCUMENTATION)["options"])
+
+    assert known - FREE - set(OWN) - ROLE == set()
+    assert not FREE & (set(OWN) | ROLE)
+    assert FREE - known == set()
+
+
+READ_ONLY = "It may not write to its own file system. If it must write to {}, name that in app_tmpfs"
+ROOT = "It has only the Linux capabilities of app_capabilities, and seems to need CHOWN, SETGID, SETUID."
+OWNER = "Its user may not use {}. app_user names another user"
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        (
+            '[emerg] 1#1: mkdir() "/var/cache/nginx/client_temp" failed (30: Read-only file system)',
+            READ_ONLY.format("/var/cache/nginx"),
+        ),
+        ('[emerg] 1#1: open() "/run/nginx.pid" failed (30: Read-only file system)', READ_ONLY.format("/run")),
+        ("OSError: [Errno 30] Read-only file system: '/app/static/a.css'", READ_ONLY.format("/app/static")),
+        ("Errno::EROFS: Read-only file system @ dir_s_mkdir - /rails/tmp/pids", READ_ONLY.format("/rails/tmp")),
+        ("error: read-only filesystem", READ_ONLY.format("there")),
+        ('[emerg] 7#7: chown("/var/lib/nginx/body", 33) failed (1: Operation not permitted)', ROOT),
+        ("[emerg] 8#8: setgid(33) failed (1: Operation not permitted)", ROOT),
+        ("chown: changing ownership of '/data': Operation not permitted", ROOT),
+        ('error: failed switching to "postgres": operation not permitted', ROOT),
+        ("[pool www] failed to setuid(33): Operation not permitted (1)", ROOT),
+        ("PermissionError: [Errno 1] Operation not permitted: '/srv/run'", ROOT),
+        ("[emerg] 1#1: bind() to 0.0.0.0:80 failed (13: Permission denied)", "seems to need NET_BIND_SERVICE."),
+        (
+            "(13)Permission denied: AH00072: make_sock: could not bind to address [::]:80",
+            "seems to need NET_BIND_SERVICE.",
+        ),
+        ("listen tcp :80: bind: permission denied", "seems to need NET_BIND_SERVICE."),
+        ("ping: socktype: SOCK_RAW: raw socket: Operation not permitted", "seems to need NET_RAW."),
+        ("PermissionError: [Errno 13] Permission denied: '/app/uploads/a.png'", OWNER.format("/app/uploads")),
+        ("exec /entrypoint.sh: permission denied", OWNER.format("a file")),
+    ],
+)
+def test_what_a_container_lacks_is_told_by_its_last_lines(line: str, hint: str) -> None:
+    (found,) = app_hints(["starting", line, line])
+
+    assert hint in found
+
+
+def test_container_that_says_nothing_of_it_gets_no_hint() -> None:
+    assert app_hints(["GREETING is not set", "GET /up 403 Forbidden", ""]) == []
+
+
+def test_all_that_a_container_lacks_is_said() -> None:
+    lines = [
+        "chown: Operation not permitted",
+        "bind: Permission denied",
+        "'/a/b': Read-only file system",
+        "open /c/d: permission denied",
+    ]
+
+    assert [hint.split(".")[0] for hint in app_hints(lines)] == [
+        "It may not write to its own file system",
+        f"{ROOT.removesuffix('.')}, NET_BIND_SERVICE",
+        "Its user may not use /c",
+    ]
