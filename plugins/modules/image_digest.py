@@ -14,8 +14,8 @@ author:
 description:
   - Makes of the name of an image, such as C(me/shop:latest), one that always means the same image,
     C(me/shop:latest@sha256:...). Hosts that pull that one have the same image, whatever becomes of the tag.
-  - The container engine of the host asks the registry, with its own settings for proxies and mirrors. Nothing is pulled,
-    and nothing is changed.
+  - The container engine of the host asks the registry, with its own settings for proxies and mirrors. Nothing is
+    pulled, and nothing is changed.
   - A registry that gives no answer is no failure, as the hosts may have the image. The name stays as it is then, or
     becomes the one of O(known) that has the same tag, with a warning. Only for the tag C(latest) is it a failure, for
     which image that was before says nothing of which one it is now.
@@ -123,6 +123,7 @@ import socket
 import typing as t
 import urllib.parse
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.alphacoder.scaleout.plugins.module_utils._image import (
@@ -131,6 +132,12 @@ from ansible_collections.alphacoder.scaleout.plugins.module_utils._image import 
     has_digest,
     registry_of,
     tagged,
+)
+
+NOT_WITHOUT_ANSWER = (
+    "Which image {name} is now could not be found out: {reason}. Nothing was changed. Check the name and the login. An "
+    "image that the hosts have under that name may be an older one: to go on with it, or without a registry, name "
+    "another tag or a digest."
 )
 
 
@@ -170,12 +177,22 @@ def login_of(configuration: Mapping[str, t.Any], registry: str) -> dict[str, str
 
 def user_configuration() -> dict[str, t.Any]:
     """The file of the user's logins; empty if it is not there or makes no sense."""
-    folder = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
+    folder = os.environ.get("DOCKER_CONFIG")
+    file = (Path(folder) if folder else Path.home() / ".docker") / "config.json"
     try:
-        with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
-            return dict(json.load(file))
+        return dict(json.loads(file.read_text()))
     except (OSError, ValueError):
         return {}
+
+
+def credentials(login: Mapping[str, str] | None, registry: str) -> dict[str, str]:
+    """What the engine is to log in to the registry with; empty if there is nothing."""
+    if login is None:
+        return login_of(user_configuration(), registry)
+    if login["server"] != registry:
+        return {}
+    server = HUB_LOGIN if registry == HUB else registry
+    return {"username": login["username"], "password": login["password"], "serveraddress": server}
 
 
 def ask(engine: Engine, name: str, login: Mapping[str, str]) -> str:
@@ -227,35 +244,20 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params["name"]
-    name = tagged(given)
-    registry = registry_of(name)
-    login = module.params["login"]
+    release = name = tagged(given)
     answered = False
-    if has_digest(name):
-        release = name
-    else:
-        if login:
-            known_login = {key: login[key] for key in ("username", "password")}
-            server = HUB_LOGIN if registry == HUB else registry
-            credentials = {**known_login, "serveraddress": server} if login["server"] == registry else {}
-        else:
-            credentials = login_of(user_configuration(), registry)
+    if not has_digest(name):
+        engine = Engine(module.params["socket"], module.params["timeout"])
         try:
-            digest = ask(Engine(module.params["socket"], module.params["timeout"]), name, credentials)
-            release, answered = f"{name}@{digest}", True
+            release = f"{name}@{ask(engine, name, credentials(module.params['login'], registry_of(name)))}"
+            answered = True
         except NoAnswer as reason:
             release = known_release(name, module.params["known"]) or name
             # A dry run may come before the engine does
             if not (isinstance(reason, NoEngine) and module.check_mode):
                 if name.endswith(":latest"):
-                    module.fail_json(
-                        msg=f"Which image {name} is now could not be found out: {reason}. Nothing was changed. The image "
-                        "that the hosts have under that name may be an older one; to go on with it, or without a "
-                        "registry, name a digest or another tag."
-                    )
-                module.warn(
-                    f"The registry was asked about {name} in vain ({reason}), so this run goes on with {release}."
-                )
+                    module.fail_json(msg=NOT_WITHOUT_ANSWER.format(name=name, reason=reason))
+                module.warn(f"The registry did not say which image {name} is now ({reason}): going on with {release}.")
     by_digest = re.sub(r":[^:/@]+(?=@)", "", release)
     module.exit_json(changed=False, name=given, release=release, by_digest=by_digest, answered=answered)
 

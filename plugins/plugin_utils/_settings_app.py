@@ -104,8 +104,8 @@ def _registry(login: t.Any, settings: dict[str, t.Any]) -> list[str]:
         and (other := registry_of(str(settings["app_image"]))) != server
     ):
         problems.append(
-            f"app_registry logs in to {server}, but app_image, {settings['app_image']}, is an image of {other}: the name "
-            f"of an image begins with its registry, as in {'' if server == HUB else server + '/'}me/shop:1.4."
+            f"app_registry logs in to {server}, but app_image, {settings['app_image']}, is an image of {other}: the "
+            f"name of an image begins with its registry, as in {'' if server == HUB else server + '/'}me/shop:1.4."
         )
     return problems
 

@@ -66,7 +66,8 @@ def test_good_settings_of_an_app(settings: dict[str, Any]) -> None:
         ({"app_registry": LOGIN | {"username": "me:secret"[:3]}}, "username is 'me:'; it must not have a colon"),
         (
             {"app_registry": LOGIN | {"server": "https://registry.example.com/v2/"}},
-            "server is 'https://registry.example.com/v2/'; it must be a name, with a port if images have one, such as registry.example.com.",
+            "server is 'https://registry.example.com/v2/'; it must be a name, with a port if images have one, such as "
+            "registry.example.com.",
         ),
         ({"app_registry": LOGIN | {"server": "registry"}}, "server is 'registry'; it must be a name"),
         ({"app_registry": LOGIN | {"server": "https://index.docker.io/v1/"}}, "for Docker Hub, leave it out"),
