@@ -91,6 +91,7 @@ def test_container_that_is_not_there_and_a_wrong_expression(host: Host) -> None:
         host.read(grep="(")
 
 
+@pytest.mark.slow
 def test_lines_are_shown_as_they_come_and_over_the_next_container(host: Host) -> None:
     host.say(f"{stamp(1)} one", f"{stamp(2)} no")
     thread = threading.Thread(

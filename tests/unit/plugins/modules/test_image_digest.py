@@ -33,7 +33,7 @@ class FakeEngine(socketserver.ThreadingUnixStreamServer):
         self.message = "manifest unknown: manifest unknown"
         self.logins: list[dict[str, str]] = []
         super().__init__(self.socket_path, Handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -134,7 +134,7 @@ def test_good_settings_of_hits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("batch", [1, "1", "25%", [1, "25%"], ["1", "100%"]])
 def test_good_batch(batch: Any) -> None:
-    assert deploy_problems({"deploy_batch": batch}) == []
+    assert deploy_problems({"deploy_batch": batch, "release": "r.example.com/me/shop"}) == []
 
 
 @pytest.mark.parametrize(
@@ -145,6 +145,8 @@ def test_good_batch(batch: Any) -> None:
         ({"deploy_batch": "1, 25%"}, "deploy_batch has '1, 25%'"),
         ({"deploy_drain_timeout": "30s"}, "deploy_drain_timeout is 30s; it must be 0 or more"),
         ({"deploy_ready_timeout": 0}, "deploy_ready_timeout is 0; it must be 1 or more"),
+        ({"release": "shop:1 --privileged"}, "release is 'shop:1 --privileged'; it must be an image reference"),
+        ({"release": ""}, "release is ''; it must be an image reference"),
         ({"deploy_bacth": 1}, "deploy_bacth is no variable of the playbooks; did you mean deploy_batch?"),
         ({"scaleout_pols": {}}, "scaleout_pols is no variable of the playbooks; did you mean scaleout_pools?"),
     ],
