@@ -34,7 +34,7 @@ OPTIONS = (
     "app_tmpfs",
 )
 # The number of app servers, and facts of the role
-OTHERS = ("app_count", "app_pending", "app_releases", "app_run_output", "app_run_status")
+OTHERS = ("app_count", "app_pending", "app_releases", "app_exec_output", "app_exec_status")
 IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:@-]*")
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 HEALTH_PATH = re.compile(r"(/\S*)?")

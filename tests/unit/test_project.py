@@ -32,7 +32,11 @@ def test_every_module_is_in_an_action_group() -> None:
     modules = {file.stem for file in (REPO / "plugins" / "modules").glob("[!_]*.py")}
 
     # These have no option that a play would set once for all its tasks
-    assert {module for group in groups.values() for module in group} == modules - {"compare", "container_log", "image_digest"}
+    assert {module for group in groups.values() for module in group} == modules - {
+        "compare",
+        "container_log",
+        "image_digest",
+    }
 
 
 def test_actions_are_pinned_and_jobs_may_only_read() -> None:
