@@ -34,6 +34,7 @@ DEBIAN_12 = ("env", "MOLECULE_IMAGE=debian-12-x64")
 NOT_ANY_RELEASE = "PYTEST_ADDOPTS=-m 'not any_release'"
 HAPROXY = ("molecule", "test", "-s", "haproxy")
 APP = ("molecule", "test", "-s", "app")
+REGISTRY = ("molecule", "test", "-s", "registry")
 DATA = ("molecule", "test", "-s", "data")
 OPERATIONS = ("molecule", "test", "-s", "operations")
 # On two cores
@@ -111,6 +112,7 @@ CHECKS = (
     Check("haproxy, Debian 13", HAPROXY, droplets=True),
     Check("haproxy, Debian 12", (*DEBIAN_12, NOT_ANY_RELEASE, *HAPROXY), droplets=True),
     Check("app, Debian 13", APP, droplets=True),
+    Check("registry, Debian 13", REGISTRY, droplets=True),
     Check("operations, Debian 13", OPERATIONS, droplets=True, alone=True),
 )
 

@@ -26,6 +26,10 @@ options:
     description: The image that it runs.
     type: str
     default: ""
+  release:
+    description: The name of the release, which a label has. Empty - that of the image.
+    type: str
+    default: ""
   port:
     description: Where the host publishes it. V(0) - nowhere.
     type: int
@@ -54,7 +58,7 @@ import typing as t
 
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_health import health_check
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_mounts import files, volumes
-from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_options import LABEL
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_options import LABEL, RELEASE_LABEL
 
 # Given to Docker as they are; without a value the image's own hold
 AS_THEY_ARE = ("command", "entrypoint", "user", "memory", "capabilities")
@@ -67,7 +71,9 @@ def _plain(value: t.Any) -> t.Any:
     return [_plain(one) for one in value] if isinstance(value, list) else value
 
 
-def app_container(settings: dict[str, t.Any], name: str = "", image: str = "", port: int | str = 0) -> dict[str, t.Any]:
+def app_container(
+    settings: dict[str, t.Any], name: str = "", image: str = "", release: str = "", port: int | str = 0
+) -> dict[str, t.Any]:
     """What the container is made of. See DOCUMENTATION."""
     texts, mounts, directories = volumes(settings)
     folder, copies, file_mounts = files(settings)
@@ -98,7 +104,7 @@ def app_container(settings: dict[str, t.Any], name: str = "", image: str = "", p
     options["labels"] = more.get("labels") or {}
     options = _plain(options)
     made_of = hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()
-    options["labels"][LABEL] = made_of
+    options["labels"] |= {LABEL: made_of, RELEASE_LABEL: release or image}
     # Labels only tell what the container was made with. Docker's module leaves a container with another stop timeout as
     # it is, and one with more variables
     options["comparisons"] = {"labels": "ignore", "env": "strict", "stop_timeout": "strict"}

@@ -42,6 +42,8 @@ _value:
 import typing as t
 from collections.abc import Iterable, Mapping
 
+from ansible_collections.alphacoder.scaleout.plugins.module_utils._image import release_of
+
 
 def rollout_failure(
     failed: Iterable[Mapping[str, t.Any]],
@@ -58,9 +60,9 @@ def rollout_failure(
     lines += dict.fromkeys(host["rollout_failure"] for host in failed)
     lines.append("What serves now:")
     for answer in containers:
-        name, container = answer["item"], answer.get("container") or {}
-        image = container.get("Config", {}).get("Image", "no container, or no answer")
-        lines.append(f"{name}  {image}  {', '.join(statuses.get(name, ['not known to HAProxy']))}")
+        name = answer["item"]
+        release = release_of(answer.get("container") or {}) or "no container, or no answer"
+        lines.append(f"{name}  {release}  {', '.join(statuses.get(name, ['not known to HAProxy']))}")
     return "\n".join(lines)
 
 

@@ -59,6 +59,8 @@ import re
 import typing as t
 from collections.abc import Mapping, Sequence
 
+from ansible_collections.alphacoder.scaleout.plugins.module_utils._image import release_of
+
 Host = Mapping[str, t.Any]
 
 
@@ -94,7 +96,7 @@ def _app(host: Host, now: datetime.datetime) -> dict[str, t.Any]:
         "name": host["inventory_hostname"],
         "address": host.get("private_address", ""),
         "problem": _problem(running, "" if container else "no container"),
-        "release": container.get("Config", {}).get("Image"),
+        "release": release_of(container),
         "container": state.get("Status"),
         "restarts": container.get("RestartCount"),
         "uptime": uptime,

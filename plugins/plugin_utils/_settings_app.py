@@ -10,6 +10,7 @@ import typing as t
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_health import health_problems
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_mounts import mount_problems
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_options import option_problems
+from ansible_collections.alphacoder.scaleout.plugins.module_utils._image import HUB, has_digest, registry_of, tagged
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings import not_between, unknown_names
 
 OPTIONS = (
@@ -35,6 +36,8 @@ OPTIONS = (
     "app_publish_address",
     "app_publish_port",
     "app_read_only",
+    "app_registry",
+    "app_released_by",
     "app_releases_kept",
     "app_replace",
     "app_state",
@@ -44,9 +47,11 @@ OPTIONS = (
     "app_volumes",
 )
 # The number of app servers, and facts of the role
-OTHERS = ("app_count", "app_pending", "app_releases")
+OTHERS = ("app_count", "app_pending", "app_releases", "app_exec_output", "app_exec_status")
 IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:@-]*")
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+# A registry that images can be named after: with a dot, a port, or localhost
+SERVER = re.compile(r"localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:\d+)?|[A-Za-z0-9-]+:\d+")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 AT_LEAST = {"app_health_timeout": 1, "app_min_ready_seconds": 0, "app_stop_timeout": 0, "app_releases_kept": 0}
 
@@ -67,18 +72,56 @@ def app_problems(settings: dict[str, t.Any]) -> list[str]:
     problems += not_between(settings, "app_beside_port", 0, 65535)
     for name, least in AT_LEAST.items():
         problems += not_between(settings, name, least)
-    if not re.search(r"[:@][^/]+$", str(settings.get("app_image", ":1"))):
-        problems.append(
-            f"app_image is '{settings['app_image']}'; it must have a tag, such as :1.4. Without one it is latest, "
-            "which a host that has it does not pull again."
-        )
+    image = str(settings.get("app_image", ":1"))
+    if settings.get("app_image_archive") and tagged(image) != image:
+        problems.append(f"app_image is '{image}'; with app_image_archive, it must have a tag, such as {image}:1.4.")
     paths = settings.get("app_tmpfs", [])
     if not isinstance(paths, list) or not all(str(path).startswith("/") for path in paths):
         problems.append(f"app_tmpfs is {paths!r}; it must be a list of paths, such as [/tmp].")
     problems += option_problems(settings)
     problems += mount_problems(settings)
     problems += health_problems(settings)
+    problems += _registry(settings.get("app_registry", {}), settings)
     return problems + _environment(settings.get("app_env", {}))
+
+
+def _registry(login: t.Any, settings: dict[str, t.Any]) -> list[str]:
+    """What is wrong with app_registry. Its password is secret."""
+    shape = "{server: registry.example.com, username: me, password: ...}"
+    if not isinstance(login, dict):
+        return [f"app_registry must be a dictionary, such as {shape}."]
+    if not login:
+        return []
+    problems = []
+    for name in ("username", "password"):
+        if not str(login.get(name) or ""):
+            problems.append(f"app_registry has no {name}; it must be {shape}. Docker Hub needs no server.")
+    for name in sorted(set(map(str, login)) - {"server", "username", "password"}):
+        problems.append(f"app_registry has {name}; it must be {shape}.")
+    if ":" in str(login.get("username") or ""):
+        problems.append(f"app_registry: username is '{login['username']}'; it must not have a colon.")
+    server = str(login.get("server") or HUB)
+    name = re.sub(r"^\w+://|/.*", "", server.removeprefix("https://").removeprefix("http://"))
+    if server != HUB and re.fullmatch(r"(.*\.)?docker\.(io|com)", name):
+        problems.append(f"app_registry: server is '{server}'; for Docker Hub, leave it out.")
+    elif not SERVER.fullmatch(server):
+        problems.append(
+            f"app_registry: server is '{server}'; it must be a name, with a port if images have one, such as "
+            f"{name or 'registry.example.com'}."
+        )
+    elif settings.get("app_image_archive"):
+        problems.append("app_registry is for images that are pulled, but app_image_archive is set: remove one of them.")
+    elif (
+        "app_image" in settings
+        # A release from before may have been in another one
+        and not has_digest(str(settings["app_image"]))
+        and (other := registry_of(str(settings["app_image"]))) != server
+    ):
+        problems.append(
+            f"app_registry logs in to {server}, but app_image, {settings['app_image']}, is an image of {other}: the "
+            f"name of an image begins with its registry, as in {'' if server == HUB else server + '/'}me/shop:1.4."
+        )
+    return problems
 
 
 def _environment(env: t.Any) -> list[str]:

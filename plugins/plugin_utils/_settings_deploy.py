@@ -8,6 +8,7 @@ import re
 import typing as t
 
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings import not_between, unknown_names
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_app import IMAGE
 
 OPTIONS = ("deploy_batch", "deploy_break_lock", "deploy_drain_timeout", "deploy_ready_timeout")
 SERVICE = tuple(
@@ -25,6 +26,11 @@ def deploy_problems(settings: dict[str, t.Any]) -> list[str]:
     """A sentence for each problem."""
     problems = unknown_names(settings, "deploy", OPTIONS, owner="the playbooks")
     problems += unknown_names(settings, "scaleout", SERVICE, owner="the playbooks")
+    release = settings.get("release")
+    if release is not None and not IMAGE.fullmatch(str(release)):
+        problems.append(
+            f"release is '{release}'; it must be an image reference, such as registry.example.com/shop:1.4."
+        )
     batches = settings.get("deploy_batch", 1)
     for batch in batches if isinstance(batches, list) else [batches]:
         if not BATCH.fullmatch(str(batch)):

@@ -161,6 +161,10 @@ def test_playbooks_run_by_name(project: Project) -> None:
     project.playbook("deploy")
     assert "no former release" in project.playbook("rollback", fails=True)
     project.playbook("scale", "-e", "app_count=1", "--check")
+    assert "  hits:" in project.playbook("releases")
+    assert "ok: [one-1]" in project.playbook("logs", "-e", "follow=yes", "-e", "follow_seconds=1")
+    assert "one-1" in project.playbook("exec", "-e", '{"command": "printenv INSTANCE_ID"}')
+    assert "DATABASE_URL=postgresql://hits:***@" in project.playbook("exec", "-e", "command=env", "-e", "new=yes")
     # The page that was seen after maintenance, and this one
     assert total(project) == before + 2
 

@@ -24,10 +24,10 @@ def balancer(name: str, *servers: dict[str, Any], **more: Any) -> dict[str, Any]
     return {"inventory_hostname": name, "private_address": "10.0.0.9", "__scaleout_haproxy": answer, **more}
 
 
-def app(name: str, image: str = "shop:1", **more: Any) -> dict[str, Any]:
+def app(name: str, image: str = "shop:1", release: str = "", **more: Any) -> dict[str, Any]:
     started = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=90)
     container = {
-        "Config": {"Image": image},
+        "Config": {"Image": image, "Labels": {"alphacoder.scaleout.release": release} if release else None},
         "State": {"Status": "running", "Running": True, "StartedAt": f"{started:%Y-%m-%dT%H:%M:%S}.123456789Z"},
         "RestartCount": 0,
     }
@@ -89,6 +89,17 @@ def test_hosts_without_a_container_or_an_answer() -> None:
 
     assert found["drift"] == ["app-1: no container", "app-2: unreachable"]
     assert [one["release"] for one in found["app_servers"]] == [None, None]
+
+
+def test_release_has_its_tag_where_the_image_has_its_digest_alone() -> None:
+    found = status(
+        app("app-1", "shop@sha256:ab", "shop:2@sha256:ab"), app("app-2", "shop@sha256:ab", "shop:2@sha256:ab")
+    )
+
+    assert [one["release"] for one in found["app_servers"]] == ["shop:2@sha256:ab"] * 2
+    assert found["drift"] == []
+    containers = [{"item": "app-1", **app("app-1", "shop@sha256:ab", "shop:2@sha256:ab")["__scaleout_running"]}]
+    assert rollout_failure([], [], containers).splitlines()[-1].split()[:2] == ["app-1", "shop:2@sha256:ab"]
 
 
 def test_lock_and_maintenance_are_shown() -> None:

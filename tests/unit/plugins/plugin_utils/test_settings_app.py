@@ -12,6 +12,8 @@ from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_app 
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_deploy import deploy_problems
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_hits import REMOVED, hits_problems
 
+LOGIN = {"username": "me", "password": "secret"}
+
 
 @pytest.mark.parametrize(
     "settings",
@@ -20,6 +22,12 @@ from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_hits
         {"app_image": "shop:1", "app_name": "shop", "app_port": "8080", "app_health_path": ""},
         {"app_image": "localhost:5000/me/Shop_1:1.4@sha256:abc", "app_health_path": "/up?deep=1"},
         {"app_image": "localhost:5000/shop@sha256:abc", "app_tmpfs": []},
+        {"app_image": "me/shop", "app_registry": LOGIN},
+        {"app_image": "me/shop:1", "app_registry": LOGIN | {"server": "docker.io"}},
+        {"app_image": "r.example.com:5000/shop", "app_registry": LOGIN | {"server": "r.example.com:5000"}},
+        {"app_image": "lb-1:5000/me/shop:1", "app_registry": LOGIN | {"server": "lb-1:5000"}},
+        # A release from before
+        {"app_image": "old.example.com/shop:1@sha256:abc", "app_registry": LOGIN | {"server": "r.example.com"}},
         {
             "app_env": {"_A1": "x", "WORKERS": "4", "RATE": "0.5"},
             "app_beside_port": 0,
@@ -55,7 +63,33 @@ def test_good_settings_of_an_app(settings: dict[str, Any]) -> None:
         ({"app_beside_port": -1}, "app_beside_port is -1; it must be between 0 and 65535"),
         ({"app_health_timeout": 0}, "app_health_timeout is 0; it must be 1 or more"),
         ({"app_stop_timeout": -1}, "app_stop_timeout is -1; it must be 0 or more"),
-        ({"app_image": "localhost:5000/shop"}, "it must have a tag"),
+        (
+            {"app_image": "localhost:5000/shop", "app_image_archive": "/shop.tar"},
+            "it must have a tag, such as localhost:5000/shop:1.4",
+        ),
+        ({"app_registry": "me:secret"}, "app_registry must be a dictionary, such as {server: "),
+        ({"app_registry": {"username": "me"}}, "app_registry has no password; it must be {server: "),
+        ({"app_registry": {"username": "", "password": "secret"}}, "app_registry has no username"),
+        ({"app_registry": LOGIN | {"url": "x"}}, "app_registry has url; it must be {server: "),
+        ({"app_registry": LOGIN | {"username": "me:secret"[:3]}}, "username is 'me:'; it must not have a colon"),
+        (
+            {"app_registry": LOGIN | {"server": "https://registry.example.com/v2/"}},
+            "server is 'https://registry.example.com/v2/'; it must be a name, with a port if images have one, such as "
+            "registry.example.com.",
+        ),
+        ({"app_registry": LOGIN | {"server": "registry"}}, "server is 'registry'; it must be a name"),
+        ({"app_registry": LOGIN | {"server": "https://index.docker.io/v1/"}}, "for Docker Hub, leave it out"),
+        ({"app_registry": LOGIN | {"server": "hub.docker.com"}}, "for Docker Hub, leave it out"),
+        (
+            {"app_registry": LOGIN | {"server": "registry.example.com"}, "app_image": "me/shop:1"},
+            "logs in to registry.example.com, but app_image, me/shop:1, is an image of docker.io: the name of an image "
+            "begins with its registry, as in registry.example.com/me/shop:1.4.",
+        ),
+        (
+            {"app_registry": LOGIN, "app_image": "localhost/shop:1"},
+            "logs in to docker.io, but app_image, localhost/shop:1, is an image of localhost",
+        ),
+        ({"app_registry": LOGIN, "app_image_archive": "/shop.tar"}, "but app_image_archive is set: remove one of them"),
         ({"app_tmpfs": "/tmp /run"}, "app_tmpfs is '/tmp /run'; it must be a list of paths"),
         ({"app_tmpfs": ["run"]}, "it must be a list of paths"),
         ({"app_env": "TOKEN=secret"}, "app_env must be a dictionary of names and values"),
@@ -219,7 +253,7 @@ def test_good_settings_of_hits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("batch", [1, "1", "25%", [1, "25%"], ["1", "100%"]])
 def test_good_batch(batch: Any) -> None:
-    assert deploy_problems({"deploy_batch": batch}) == []
+    assert deploy_problems({"deploy_batch": batch, "release": "r.example.com/me/shop"}) == []
 
 
 @pytest.mark.parametrize(
@@ -230,6 +264,8 @@ def test_good_batch(batch: Any) -> None:
         ({"deploy_batch": "1, 25%"}, "deploy_batch has '1, 25%'"),
         ({"deploy_drain_timeout": "30s"}, "deploy_drain_timeout is 30s; it must be 0 or more"),
         ({"deploy_ready_timeout": 0}, "deploy_ready_timeout is 0; it must be 1 or more"),
+        ({"release": "shop:1 --privileged"}, "release is 'shop:1 --privileged'; it must be an image reference"),
+        ({"release": ""}, "release is ''; it must be an image reference"),
         ({"deploy_bacth": 1}, "deploy_bacth is no variable of the playbooks; did you mean deploy_batch?"),
         ({"scaleout_pols": {}}, "scaleout_pols is no variable of the playbooks; did you mean scaleout_pools?"),
     ],
