@@ -15,6 +15,8 @@ from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings impo
 
 # The label that says what a container was made with
 LABEL = "alphacoder.scaleout.settings"
+# The label that says whose process it is
+PROCESS_LABEL = "alphacoder.scaleout.process-of"
 
 # In app_container_options
 FREE = frozenset(
@@ -81,8 +83,9 @@ def _more(options: t.Any) -> Iterator[str]:
     labels = options.get("labels", {})
     if not isinstance(labels, dict):
         yield "app_container_options: labels must be a dictionary, such as {team: shop}."
-    elif LABEL in labels:
-        yield f"app_container_options: labels has {LABEL}, which is the role's own; take another name."
+    for label in (LABEL, PROCESS_LABEL):
+        if label in labels:
+            yield f"app_container_options: labels has {label}, which is the role's own; take another name."
     if not isinstance(options.get("mounts", []), list):
         yield "app_container_options: mounts must be a list."
     mode = str(options.get("network_mode", ""))

@@ -10,9 +10,12 @@ import typing as t
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_health import health_problems
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_mounts import mount_problems
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_options import option_problems
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_processes import process_problems
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings import not_between, unknown_names
 
 OPTIONS = (
+    "app_after_release",
+    "app_before_release",
     "app_beside",
     "app_beside_port",
     "app_capabilities",
@@ -25,6 +28,7 @@ OPTIONS = (
     "app_health",
     "app_health_path",
     "app_health_timeout",
+    "app_hosts",
     "app_image",
     "app_image_archive",
     "app_instance_id",
@@ -32,11 +36,13 @@ OPTIONS = (
     "app_min_ready_seconds",
     "app_name",
     "app_port",
+    "app_processes",
     "app_publish_address",
     "app_publish_port",
     "app_read_only",
     "app_releases_kept",
     "app_replace",
+    "app_run_timeout",
     "app_state",
     "app_stop_timeout",
     "app_tmpfs",
@@ -44,11 +50,16 @@ OPTIONS = (
     "app_volumes",
 )
 # The number of app servers, and facts of the role
-OTHERS = ("app_count", "app_pending", "app_releases")
+OTHERS = ("app_count", "app_pending", "app_releases", "app_run_command", "app_run_name")
 IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:@-]*")
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-AT_LEAST = {"app_health_timeout": 1, "app_min_ready_seconds": 0, "app_stop_timeout": 0, "app_releases_kept": 0}
+AT_LEAST = {
+    "app_health_timeout": 1,
+    "app_min_ready_seconds": 0,
+    "app_releases_kept": 0,
+    "app_run_timeout": 1,
+}
 
 
 def app_problems(settings: dict[str, t.Any]) -> list[str]:
@@ -72,12 +83,27 @@ def app_problems(settings: dict[str, t.Any]) -> list[str]:
             f"app_image is '{settings['app_image']}'; it must have a tag, such as :1.4. Without one it is latest, "
             "which a host that has it does not pull again."
         )
+    for name in ("app_before_release", "app_after_release"):
+        if not isinstance(command := settings.get(name) or [], str) and not _texts(command):
+            problems.append(f"{name} is {command!r}; it must be a text or a list of texts; put numbers into quotes.")
+    problems += _container(settings)
+    problems += process_problems(settings, _container)
+    problems += health_problems(settings)
+    return problems
+
+
+def _texts(value: t.Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _container(settings: dict[str, t.Any]) -> list[str]:
+    """What is wrong with what a process may have of its own."""
+    problems = not_between(settings, "app_stop_timeout", 0)
     paths = settings.get("app_tmpfs", [])
     if not isinstance(paths, list) or not all(str(path).startswith("/") for path in paths):
         problems.append(f"app_tmpfs is {paths!r}; it must be a list of paths, such as [/tmp].")
     problems += option_problems(settings)
     problems += mount_problems(settings)
-    problems += health_problems(settings)
     return problems + _environment(settings.get("app_env", {}))
 
 

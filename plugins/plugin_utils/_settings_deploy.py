@@ -9,13 +9,19 @@ import typing as t
 
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings import not_between, unknown_names
 
-OPTIONS = ("deploy_batch", "deploy_break_lock", "deploy_drain_timeout", "deploy_ready_timeout")
+OPTIONS = (
+    "deploy_batch",
+    "deploy_break_lock",
+    "deploy_drain_timeout",
+    "deploy_ready_timeout",
+    "deploy_release_commands",
+)
 SERVICE = tuple(
     f"scaleout_{name}"
     for name in re.findall(
         r"\w+",
-        "app_port app_servers backend build_role database_url destroy haproxy_server http_check httpchk image "
-        "max_removals pools redis_url region secrets_dir ssh_keys timeout_check",
+        "app_hosts app_port app_servers backend build_role database_url destroy haproxy_server http_check httpchk "
+        "image max_removals pools redis_url region secrets_dir ssh_keys timeout_check",
     )
 )
 BATCH = re.compile(r"[1-9]\d*%?")
