@@ -34,6 +34,15 @@ options:
     description: Where the host publishes it. V(0) - nowhere.
     type: int
     default: 0
+  process:
+    description: Which of C(app_processes) runs in it. V(web) - what answers requests.
+    type: str
+    default: web
+  command:
+    description:
+      - What it runs instead, once. The module then waits for its end, removes the container, and returns its output.
+    type: raw
+    default: []
 """
 
 EXAMPLES = r"""
@@ -59,6 +68,7 @@ import typing as t
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_health import health_check
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_mounts import files, volumes
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_options import LABEL, RELEASE_LABEL
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_processes import WEB, settings_of
 
 # Given to Docker as they are; without a value the image's own hold
 AS_THEY_ARE = ("command", "entrypoint", "user", "memory", "capabilities")
@@ -72,9 +82,16 @@ def _plain(value: t.Any) -> t.Any:
 
 
 def app_container(
-    settings: dict[str, t.Any], name: str = "", image: str = "", release: str = "", port: int | str = 0
+    settings: dict[str, t.Any],
+    name: str = "",
+    image: str = "",
+    release: str = "",
+    port: int | str = 0,
+    process: str = WEB,
+    command: str | list[str] | None = None,
 ) -> dict[str, t.Any]:
     """What the container is made of. See DOCUMENTATION."""
+    settings = settings_of(settings, process)
     texts, mounts, directories = volumes(settings)
     folder, copies, file_mounts = files(settings)
     more: dict[str, t.Any] = _plain(settings.get("app_container_options") or {})
@@ -102,6 +119,8 @@ def app_container(
     if mounts := mounts + file_mounts + more.get("mounts", []):
         options["mounts"] = mounts
     options["labels"] = more.get("labels") or {}
+    if command:
+        options |= {"command": command, "restart_policy": "no", "detach": False, "cleanup": True}
     options = _plain(options)
     made_of = hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()
     options["labels"] |= {LABEL: made_of, RELEASE_LABEL: release or image}

@@ -15,8 +15,9 @@ from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings impo
 
 # The label that says what a container was made with
 LABEL = "alphacoder.scaleout.settings"
-# The label that says which release it is
+# The labels that say which release it is, and whose process
 RELEASE_LABEL = "alphacoder.scaleout.release"
+PROCESS_LABEL = "alphacoder.scaleout.process-of"
 
 # In app_container_options
 FREE = frozenset(
@@ -83,7 +84,7 @@ def _more(options: t.Any) -> Iterator[str]:
     labels = options.get("labels", {})
     if not isinstance(labels, dict):
         yield "app_container_options: labels must be a dictionary, such as {team: shop}."
-    for label in (LABEL, RELEASE_LABEL):
+    for label in (LABEL, RELEASE_LABEL, PROCESS_LABEL):
         if label in labels:
             yield f"app_container_options: labels has {label}, which is the role's own; take another name."
     if not isinstance(options.get("mounts", []), list):

@@ -7,13 +7,16 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible_collections.alphacoder.scaleout.plugins.module_utils._image import HUB, has_digest, registry_of, tagged
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_health import health_problems
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_mounts import mount_problems
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_options import option_problems
-from ansible_collections.alphacoder.scaleout.plugins.module_utils._image import HUB, has_digest, registry_of, tagged
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_processes import process_problems
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings import not_between, unknown_names
 
 OPTIONS = (
+    "app_after_release",
+    "app_before_release",
     "app_beside",
     "app_beside_port",
     "app_capabilities",
@@ -26,6 +29,7 @@ OPTIONS = (
     "app_health",
     "app_health_path",
     "app_health_timeout",
+    "app_hosts",
     "app_image",
     "app_image_archive",
     "app_instance_id",
@@ -33,6 +37,7 @@ OPTIONS = (
     "app_min_ready_seconds",
     "app_name",
     "app_port",
+    "app_processes",
     "app_publish_address",
     "app_publish_port",
     "app_read_only",
@@ -40,6 +45,7 @@ OPTIONS = (
     "app_released_by",
     "app_releases_kept",
     "app_replace",
+    "app_run_timeout",
     "app_state",
     "app_stop_timeout",
     "app_tmpfs",
@@ -47,13 +53,26 @@ OPTIONS = (
     "app_volumes",
 )
 # The number of app servers, and facts of the role
-OTHERS = ("app_count", "app_pending", "app_releases", "app_exec_output", "app_exec_status")
+OTHERS = (
+    "app_count",
+    "app_pending",
+    "app_releases",
+    "app_run_command",
+    "app_run_name",
+    "app_run_output",
+    "app_run_status",
+)
 IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:@-]*")
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 # A registry that images can be named after: with a dot, a port, or localhost
 SERVER = re.compile(r"localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:\d+)?|[A-Za-z0-9-]+:\d+")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-AT_LEAST = {"app_health_timeout": 1, "app_min_ready_seconds": 0, "app_stop_timeout": 0, "app_releases_kept": 0}
+AT_LEAST = {
+    "app_health_timeout": 1,
+    "app_min_ready_seconds": 0,
+    "app_releases_kept": 0,
+    "app_run_timeout": 1,
+}
 
 
 def app_problems(settings: dict[str, t.Any]) -> list[str]:
@@ -75,13 +94,28 @@ def app_problems(settings: dict[str, t.Any]) -> list[str]:
     image = str(settings.get("app_image", ":1"))
     if settings.get("app_image_archive") and tagged(image) != image:
         problems.append(f"app_image is '{image}'; with app_image_archive, it must have a tag, such as {image}:1.4.")
+    problems += _registry(settings.get("app_registry", {}), settings)
+    for name in ("app_before_release", "app_after_release"):
+        if not isinstance(command := settings.get(name) or [], str) and not _texts(command):
+            problems.append(f"{name} is {command!r}; it must be a text or a list of texts; put numbers into quotes.")
+    problems += _container(settings)
+    problems += process_problems(settings, _container)
+    problems += health_problems(settings)
+    return problems
+
+
+def _texts(value: t.Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _container(settings: dict[str, t.Any]) -> list[str]:
+    """What is wrong with what a process may have of its own."""
+    problems = not_between(settings, "app_stop_timeout", 0)
     paths = settings.get("app_tmpfs", [])
     if not isinstance(paths, list) or not all(str(path).startswith("/") for path in paths):
         problems.append(f"app_tmpfs is {paths!r}; it must be a list of paths, such as [/tmp].")
     problems += option_problems(settings)
     problems += mount_problems(settings)
-    problems += health_problems(settings)
-    problems += _registry(settings.get("app_registry", {}), settings)
     return problems + _environment(settings.get("app_env", {}))
 
 

@@ -10,13 +10,20 @@ import typing as t
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings import not_between, unknown_names
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_app import IMAGE
 
-OPTIONS = ("deploy_batch", "deploy_break_lock", "deploy_drain_timeout", "deploy_ready_timeout")
+OPTIONS = (
+    "deploy_batch",
+    "deploy_break_lock",
+    "deploy_drain_timeout",
+    "deploy_ready_timeout",
+    "deploy_release_commands",
+)
 SERVICE = tuple(
     f"scaleout_{name}"
     for name in re.findall(
         r"\w+",
-        "adopt app_port app_servers backend build_role database_url destroy haproxy_server http_check httpchk image "
-        "inventory_service max_removals pools redis_url region secrets_dir service ssh_keys timeout_check unclaimed",
+        "adopt app_hosts app_port app_servers backend build_role database_url destroy haproxy_server http_check httpchk "
+        "image inventory_service max_removals pools redis_url region secrets_dir service ssh_keys timeout_check "
+        "unclaimed",
     )
 )
 BATCH = re.compile(r"[1-9]\d*%?")

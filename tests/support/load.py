@@ -44,23 +44,25 @@ async def _count(_session: aiohttp.ClientSession, context: Any, _parameters: Any
     context.trace_request_ctx.count += 1
 
 
-def _session(new: bool) -> aiohttp.ClientSession:
+def _session(new: bool, host: str) -> aiohttp.ClientSession:
     trace = aiohttp.TraceConfig()
     trace.on_connection_create_start.append(_count)
     trace.on_connection_reuseconn.append(_count)
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, force_close=new),
+        headers={"Host": host} if host else None,
+        # Tests make their certificates themselves
+        connector=aiohttp.TCPConnector(limit=0, force_close=new, ssl=False),
         timeout=aiohttp.ClientTimeout(total=PATIENCE),
         trace_configs=[trace],
     )
 
 
-async def run(url: str, rate: float, output: TextIO) -> None:
+async def run(url: str, rate: float, output: TextIO, host: str = "") -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with contextlib.AsyncExitStack() as stack:
-        once = await stack.enter_async_context(_session(True))
-        keepers = [await stack.enter_async_context(_session(False)) for _ in range(CLIENTS)]
+        once = await stack.enter_async_context(_session(True, host))
+        keepers = [await stack.enter_async_context(_session(False, host)) for _ in range(CLIENTS)]
         running: set[asyncio.Task[None]] = set()
         start, number = time.time(), 0
         while not stop.is_set():
@@ -83,9 +85,10 @@ def main() -> None:
     parser.add_argument("url")
     parser.add_argument("output", help="file that gets the lines")
     parser.add_argument("--rate", type=float, default=200.0, help="requests a second (default: %(default)s)")
+    parser.add_argument("--host", default="", help="the host that is asked for (default: that of the URL)")
     options = parser.parse_args()
     with Path(options.output).open("w") as output:
-        asyncio.run(run(options.url, options.rate, output))
+        asyncio.run(run(options.url, options.rate, output, options.host))
 
 
 if __name__ == "__main__":

@@ -178,12 +178,13 @@ class Watch:
 
 
 @contextlib.contextmanager
-def load(url: str, rate: float = 200.0) -> Iterator[list[Request]]:
-    """So many requests a second while the block runs; the list has them afterwards."""
+def load(url: str, rate: float = 200.0, host: str = "") -> Iterator[list[Request]]:
+    """So many requests a second for that host while the block runs; the list has them afterwards."""
     requests: list[Request] = []
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "requests.jsonl"
-        process = subprocess.Popen([sys.executable, str(HERE / "load.py"), url, str(output), f"--rate={rate}"])
+        command = [sys.executable, str(HERE / "load.py"), url, str(output), f"--rate={rate}", f"--host={host}"]
+        process = subprocess.Popen(command)
         try:
             wait_until("load", lambda: output.exists())
             yield requests
