@@ -116,6 +116,7 @@ def test_labels_and_mounts_of_the_user_are_added() -> None:
         LABEL: made(app_volumes=[volume], app_container_options={"labels": {"team": "shop"}, "mounts": [mount]})[
             "settings"
         ],
+        RELEASE_LABEL: "shop:1",
     }
 
 
