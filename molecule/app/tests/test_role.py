@@ -151,7 +151,7 @@ def secret(app: Host) -> str:
 def test_app_keeps_its_data_and_reads_its_files(app: Host) -> None:
     app.check_output(f"docker exec {NAME} sh -c 'echo kept >/app/uploads/one'")
     assert app.file("/srv/uploads").mode == 0o750
-    assert app.check_output("stat --format '%%u %%g' /srv/uploads/one") == "10002 10003"
+    assert app.check_output("stat --format '%u %g' /srv/uploads/one") == "10002 10003"
     assert secret(app) == "secret-value-1"
     assert app.run(f"docker exec --user 0 {NAME} sh -c 'echo x >/run/secrets/key'").failed
     # Nobody else on the host gets there, and the engine does not tell
@@ -219,7 +219,7 @@ def test_image_that_begins_as_root_runs_with_what_it_needs(service: Greeting, ap
     done = service.role(**ROOT, app_tmpfs=["/var/cache"], app_capabilities=needs)
 
     assert done.returncode == 0, done.stdout
-    assert app.check_output("docker exec root stat --format %%u /var/cache/greeting/pid") == "10001"
+    assert app.check_output("docker exec root stat --format %u /var/cache/greeting/pid") == "10001"
     done = service.role(**ROOT, app_state="absent")
     assert done.returncode == 0, done.stdout
     assert app.run("docker inspect root").failed
