@@ -47,7 +47,7 @@ Entry = dict[str, t.Any]
 
 def entries(said: str) -> list[Entry]:
     """What a host has on record. Releases of before there was a history are in the record alone, and say nobody."""
-    record, _, history = said.replace("\r\n", "\n").partition("# history\n")
+    record, _heading, history = said.replace("\r\n", "\n").partition("# history\n")
     former = [{**one, "by": "?"} for one in json.loads(record) if "by" not in one]
     return former + [json.loads(line) for line in history.splitlines() if line]
 
