@@ -22,8 +22,8 @@ SERVICE = tuple(
     for name in re.findall(
         r"\w+",
         "adopt app_hosts app_port app_servers backend build_role database_url destroy haproxy_server http_check "
-        "httpchk image inventory_service max_removals pools redis_url region secrets_dir service ssh_keys timeout_check "
-        "unclaimed",
+        "httpchk image inventory_service max_removals pools redis_url region secrets_dir service ssh_keys "
+        "timeout_check unclaimed",
     )
 )
 BATCH = re.compile(r"[1-9]\d*%?")

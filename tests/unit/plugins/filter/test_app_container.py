@@ -11,7 +11,13 @@ import pytest
 import yaml
 from ansible_collections.alphacoder.scaleout.plugins.filter.app_container import app_container
 from ansible_collections.alphacoder.scaleout.plugins.filter.app_hints import app_hints
-from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_options import FREE, LABEL, OWN, ROLE
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_options import (
+    FREE,
+    LABEL,
+    OWN,
+    RELEASE_LABEL,
+    ROLE,
+)
 from ansible_collections.community.docker.plugins.modules import docker_container
 
 SETTINGS = {
