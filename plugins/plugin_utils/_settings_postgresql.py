@@ -28,6 +28,12 @@ OPTIONS = (
     "postgresql_work_mem",
     "postgresql_max_connections",
     "postgresql_settings",
+    "postgresql_hba",
+    "postgresql_locale",
+    "postgresql_packages",
+    "postgresql_extensions",
+    "postgresql_databases",
+    "postgresql_users",
     "postgresql_enable_checksums",
     "postgresql_backup_enabled",
     "postgresql_backup_directory",
@@ -35,7 +41,12 @@ OPTIONS = (
     "postgresql_backup_days",
 )
 # Those of the entry point restore
-RESTORE = ("postgresql_restore_dump", "postgresql_restore_file", "postgresql_restore_overwrite")
+RESTORE = (
+    "postgresql_restore_database",
+    "postgresql_restore_dump",
+    "postgresql_restore_file",
+    "postgresql_restore_overwrite",
+)
 # A number with a dot somewhere must be a whole IPv4 network; one with a colon passes for IPv6
 ADDRESS = re.compile(
     r"((25[0-5]|2[0-4]\d|1?\d?\d)(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}/(3[0-2]|[12]?\d)"
@@ -46,6 +57,15 @@ SIZE = re.compile(r"([1-9][0-9]*(kB|MB|GB|TB))?")
 SIZES = ("shared_buffers", "effective_cache_size", "maintenance_work_mem", "work_mem")
 PATH = re.compile(r"/[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)+")
 SETTING = re.compile(r"[a-z_][a-z0-9_]*([.][a-z_][a-z0-9_]*)?")
+# Those of UTF-8 alone: another one would give the cluster another encoding
+LOCALE = re.compile(r"(C|[a-z]{2,3}_[A-Z]{2})[.](UTF-8|utf8)(@[a-z]+)?")
+EXTENSION = re.compile(r"[a-z_][a-z0-9_-]*")
+PACKAGE = re.compile(r"[a-z0-9][a-z0-9.+-]+")
+# What pg_hba.conf takes for more than one of them, and what PostgreSQL keeps for itself
+RESERVED_DATABASES = ("all", "sameuser", "samerole", "samegroup", "replication", "postgres", "template0", "template1")
+# What a restore gives its databases
+RESTORE_NAMES = ("_restoring", "_replaced")
+CONNECTIONS = ("local", "host", "hostssl", "hostnossl", "hostgssenc", "hostnogssenc")
 # Settings of postgresql.conf that have a variable of their own
 TAKEN = ("listen_addresses", "port", "max_connections", *SIZES)
 
@@ -65,6 +85,80 @@ def _settings_problems(own: t.Any) -> list[str]:
         variables = ", ".join(f"postgresql_{name}" for name in taken)
         problems.append(f"postgresql_settings must not have {', '.join(taken)}: set {variables} instead.")
     return problems
+
+
+def _hba_problems(lines: t.Any) -> list[str]:
+    """What PostgreSQL itself would say too late, or not at all. It checks the rest before the file is placed."""
+    if not isinstance(lines, list):
+        return ['postgresql_hba must be a list of lines, such as ["hostssl all reports 10.110.0.0/20 scram-sha-256"].']
+    problems = []
+    for number, line in enumerate(lines, 1):
+        words = str(line).split()
+        where = f"postgresql_hba, line {number}"
+        if "\n" in str(line):
+            problems.append(f"{where} has a line break; write each line as an entry of its own.")
+        elif not words or words[0] not in CONNECTIONS:
+            first = words[0] if words else ""
+            problems.append(f"{where} begins with '{first}'; it must be one of {', '.join(CONNECTIONS)}.")
+        elif len(words) < (least := 4 if words[0] == "local" else 5):
+            fields = "TYPE DATABASE USER METHOD" if least == 4 else "TYPE DATABASE USER ADDRESS METHOD"
+            problems.append(f"{where} is '{line}'; it must be {fields}, and options of the method.")
+    return problems
+
+
+def _names_problems(settings: Settings) -> list[str]:
+    """What is wrong with more databases and users."""
+    database, user = (str(settings.get(f"postgresql_{name}", "app")) for name in ("database", "user"))
+    databases, users = (settings.get(f"postgresql_{name}", []) for name in ("databases", "users"))
+    known_databases = [database, *(str(one["name"]) for one in databases)]
+    known_users = [user, *(str(one["name"]) for one in users)]
+    problems = []
+    for name, known, reserved in (
+        ("databases", known_databases, RESERVED_DATABASES),
+        ("users", known_users, ("all", "postgres", "public", "none", "user")),
+    ):
+        wrong = [
+            one
+            for one in known[1:]
+            if not NAME.fullmatch(one) or one in reserved or one.startswith("pg_") or one.endswith(RESTORE_NAMES)
+        ]
+        if wrong:
+            problems.append(
+                f"postgresql_{name} has '{', '.join(wrong)}'; a name must be lower-case letters, digits and _, not "
+                f"start with a digit or pg_, nor end with {' or '.join(RESTORE_NAMES)}, have at most 63 characters, and "
+                f"be none of {', '.join(reserved)}."
+            )
+        twice = sorted({one for one in known if known.count(one) > 1})
+        if twice:
+            problems.append(
+                f"postgresql_{name} has {', '.join(twice)} more than once, or again what "
+                f"postgresql_{name.removesuffix('s')} already is."
+            )
+    for one in databases:
+        if str(one.get("owner") or user) not in known_users:
+            problems.append(
+                f"postgresql_databases: {one['name']} has the owner {one['owner']}, who is neither postgresql_user "
+                "nor in postgresql_users."
+            )
+        problems += _extension_problems(
+            f"postgresql_databases: extensions of {one['name']}", one.get("extensions") or []
+        )
+    for one in users:
+        if len(str(one["password"])) < 12:
+            problems.append(f"postgresql_users: the password of {one['name']} must have at least 12 characters.")
+        unknown = [name for name in one.get("databases") or [] if name not in known_databases]
+        if unknown:
+            problems.append(
+                f"postgresql_users: {one['name']} has the databases {', '.join(unknown)}, which are neither "
+                "postgresql_database nor in postgresql_databases."
+            )
+    return problems
+
+
+def _extension_problems(where: str, names: t.Any) -> list[str]:
+    if isinstance(names, list) and all(EXTENSION.fullmatch(str(name)) for name in names):
+        return []
+    return [f"{where} must be a list of names of extensions, such as [pg_trgm, uuid-ossp]."]
 
 
 def postgresql_problems(settings: Settings) -> list[str]:
@@ -99,6 +193,19 @@ def postgresql_problems(settings: Settings) -> list[str]:
                 f"postgresql_{name} is '{size}'; it must be empty, or a size such as 512MB (units kB, MB, GB and TB)."
             )
     problems += _settings_problems(settings.get("postgresql_settings", {}))
+    problems += _hba_problems(settings.get("postgresql_hba", []))
+    locale = str(settings.get("postgresql_locale", ""))
+    if locale and not LOCALE.fullmatch(locale):
+        problems.append(
+            f"postgresql_locale is '{locale}'; it must be empty, or a locale of UTF-8, such as de_DE.UTF-8 or C.UTF-8."
+        )
+    packages = settings.get("postgresql_packages", [])
+    if not isinstance(packages, list) or not all(PACKAGE.fullmatch(str(name)) for name in packages):
+        problems.append(
+            "postgresql_packages must be a list of names of Debian packages, such as [postgresql-17-pgvector]."
+        )
+    problems += _extension_problems("postgresql_extensions", settings.get("postgresql_extensions", []))
+    problems += _names_problems(settings)
     directory = str(settings.get("postgresql_backup_directory", "/var/backups/postgresql"))
     if not PATH.fullmatch(directory):
         problems.append(

@@ -18,6 +18,7 @@ OPTIONS = (
     "redis_user",
     "redis_acl",
     "redis_admin_password",
+    "redis_users",
     "redis_bind",
     "redis_port",
     "redis_appendonly",
@@ -26,21 +27,42 @@ OPTIONS = (
     "redis_maxmemory",
     "redis_maxmemory_policy",
 )
+USER = re.compile(r"[A-Za-z0-9_-]+")
 ACL_RULE = re.compile(
     r"[+-]@?[A-Za-z][A-Za-z0-9|_-]*|(~|%[RW]+~|&).+|(all|reset)(keys|channels)|(all|no)commands",
 )
 
 
-def _acl_problems(acl: str) -> list[str]:
+def _acl_problems(acl: str, where: str = "redis_acl") -> list[str]:
     rules = acl.split()
     # A password may be among the wrong ones
     wrong = [re.sub(r"^([<>#!]).*", r"\1...", rule) for rule in rules if not ACL_RULE.fullmatch(rule)]
     if rules and not wrong and not re.search("[\n\"']", acl):
         return []
     return [
-        "redis_acl must be rules of Redis' ACL, such as ~* &* +@all -@dangerous +info, without quotes or a password."
+        f"{where} must be rules of Redis' ACL, such as ~* &* +@all -@dangerous +info, without quotes or a password."
         + (f" Wrong: {', '.join(wrong)}." if wrong else "")
     ]
+
+
+def _users_problems(settings: Settings) -> list[str]:
+    """What is wrong with more users."""
+    users = settings.get("redis_users", [])
+    known = [str(settings.get("redis_user", "app")), *(str(one["name"]) for one in users)]
+    problems = []
+    wrong = [name for name in known[1:] if not USER.fullmatch(name) or name == "default"]
+    if wrong:
+        problems.append(
+            f"redis_users has '{', '.join(wrong)}'; a name must be letters, digits, _ and -, and not default."
+        )
+    twice = sorted({name for name in known if known.count(name) > 1})
+    if twice:
+        problems.append(f"redis_users has {', '.join(twice)} more than once, or again what redis_user already is.")
+    for one in users:
+        if len(str(one["password"])) < 12:
+            problems.append(f"redis_users: the password of {one['name']} must have at least 12 characters.")
+        problems += _acl_problems(str(one["acl"]), f"redis_users: acl of {one['name']}")
+    return problems
 
 
 def redis_problems(settings: Settings) -> list[str]:
@@ -54,9 +76,10 @@ def redis_problems(settings: Settings) -> list[str]:
             "redis_admin_password must be empty, or have at least 12 characters and differ from redis_password."
         )
     user = str(settings.get("redis_user", "app"))
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", user) or user == "default":
+    if not USER.fullmatch(user) or user == "default":
         problems.append(f"redis_user is '{user}'; it must be letters, digits, _ and -, and not default.")
     problems += _acl_problems(str(settings.get("redis_acl", "+@all")))
+    problems += _users_problems(settings)
     if not isinstance(settings.get("redis_bind", []), list):
         problems.append("redis_bind must be a list of addresses, such as [127.0.0.1].")
     problems += not_between(settings, "redis_memory_percent", 1, 100)
