@@ -107,7 +107,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 wrong_services.append(one["name"])
             elif one["state"] == "started" and is_stale(one, unit, targets):
                 stale.append(one["name"])
-        missing = [name for name in packages if name not in installed]
+        missing = [entry for entry in packages if installed.isdisjoint(alternatives(entry))]
         # Entries as they were written, so that the role's next tasks find what it wrote, but no contents
         written = self._task.args.get("files") or []
         result.update(
@@ -151,7 +151,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
 def problems(packages: list[str], files: list[Entry]) -> list[str]:
     """What the types of the arguments can't say."""
-    found = [f"packages: '{name}' is no name of a Debian package" for name in packages if not PACKAGE.fullmatch(name)]
+    names = [name for entry in packages for name in alternatives(entry)]
+    found = [f"packages: '{name}' is no name of a Debian package" for name in names if not PACKAGE.fullmatch(name)]
     for entry in files:
         if sum(entry[kind] is not None for kind in KINDS) != 1:
             found.append(f"files: {entry['dest']} must have one of {', '.join(KINDS)}")
@@ -163,8 +164,14 @@ def problems(packages: list[str], files: list[Entry]) -> list[str]:
     return found
 
 
+def alternatives(entry: str) -> list[str]:
+    """The packages of an entry, any of which will do."""
+    return [name.strip() for name in entry.split("|")]
+
+
 def script(packages: list[str], files: list[Entry], services: list[Entry]) -> str:
     """The shell command for the host. It starts few processes, and says nothing of what is not there."""
+    names = [name for entry in packages for name in alternatives(entry)]
     paths = [entry["dest"] for entry in files]
     sums = [entry["dest"] for entry in files if entry["state"] is None]
     # A link to a directory is one, a link to a file would be replaced by a file
@@ -172,7 +179,7 @@ def script(packages: list[str], files: list[Entry], services: list[Entry]) -> st
     targets += [path for one in services for path in one["newer_than"]]
     show = ["systemctl", "show", "--timestamp=us", "--property=ActiveState,UnitFileState,StateChangeTimestamp", "--"]
     commands = {
-        "packages": (["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\\n", "--"], packages, []),
+        "packages": (["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\\n", "--"], names, []),
         "files": (["find"], paths, ["-maxdepth", "0", "-printf", FORMAT]),
         "targets": (["find", "-L"], targets, ["-maxdepth", "0", "-printf", FORMAT]),
         "sums": (["find"], sums, ["-maxdepth", "0", "-type", "f", "-exec", "sha256sum", "--", "{}", "+"]),

@@ -30,6 +30,7 @@ options:
   packages:
     description:
       - Names of Debian packages that must be installed, of any version. A virtual package counts as missing.
+      - Of C(docker.io | docker-ce) any one will do, as in the dependencies of a package.
     type: list
     elements: str
     default: []

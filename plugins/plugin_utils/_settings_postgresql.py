@@ -125,8 +125,8 @@ def _names_problems(settings: Settings) -> list[str]:
         if wrong:
             problems.append(
                 f"postgresql_{name} has '{', '.join(wrong)}'; a name must be lower-case letters, digits and _, not "
-                f"start with a digit or pg_, nor end with {' or '.join(RESTORE_NAMES)}, have at most 63 characters, and "
-                f"be none of {', '.join(reserved)}."
+                f"start with a digit or pg_, nor end with {' or '.join(RESTORE_NAMES)}, have at most 63 characters, "
+                f"and be none of {', '.join(reserved)}."
             )
         twice = sorted({one for one in known if known.count(one) > 1})
         if twice:

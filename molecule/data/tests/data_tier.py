@@ -18,7 +18,7 @@ from support.service import Service
 from testinfra.host import Host
 
 CONVERGE = "molecule/data/converge.yml"
-RESTORE = "playbooks/restore.yml"
+RESTORE = ("playbooks/restore.yml", "--extra-vars", "@molecule/data/vars/postgresql.yml")
 BACKUPS = "/var/backups/postgresql"
 
 
@@ -98,8 +98,18 @@ class DataTier:
         self.host.check_output("systemctl start postgresql-backup.service")
         return self.dumps()[-1]
 
-    def dumps(self) -> list[str]:
-        return sorted(self.host.check_output("ls -A %s", BACKUPS).split())
+    def dumps(self, database: str = "hits") -> list[str]:
+        return sorted(name for name in self.host.check_output("ls -A %s", BACKUPS).split() if database in name)
+
+    def psql(self, user: str, database: str, statement: str) -> str:
+        """What one of the users of this scenario is told over the network, as a list of rows or as an error."""
+        code = (
+            "import sys, psycopg\n"
+            "try: print(psycopg.connect(sys.argv[1], autocommit=True).execute(sys.argv[2]).fetchall())\n"
+            "except psycopg.Error as error: print(error)"
+        )
+        url = f"postgresql://{user}:of-the-{user}-in-the-lab@{self.address}/{database}"
+        return str(self.app.check_output("docker exec hits python3 -c %s %s %s", code, url, statement))
 
     def play(self, *arguments: str) -> str:
         """Run a playbook that must succeed; return what it printed."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from data_tier import BACKUPS, CONVERGE, RESTORE, DataTier, errors, secret
+from support.service import LOG
 from support.waiting import wait_until
 
 # --- PostgreSQL ---
@@ -152,7 +153,98 @@ def test_files_that_an_interrupted_run_left_unread_are_read_by_the_next_one(data
     assert since() == after
 
 
+# --- More databases and users ---
+
+
+def test_databases_are_as_asked(data: DataTier) -> None:
+    facts = "SELECT datname, datdba::regrole, datcollate, datctype, pg_encoding_to_char(encoding) FROM pg_database"
+    locale = "de_DE.UTF-8|de_DE.UTF-8|UTF8"
+    assert data.query(f"{facts} WHERE datname IN ('hits', 'wiki', 'metrics') ORDER BY 1").splitlines() == [
+        f"hits|hits|{locale}",
+        f"metrics|hits|{locale}",
+        f"wiki|wiki|{locale}",
+    ]
+    assert data.query("SELECT string_agg(word, '' ORDER BY word) FROM unnest('{a,ä,z}'::text[]) AS word") == "aäz"
+    extensions = "SELECT extname FROM pg_extension WHERE extname <> 'plpgsql' ORDER BY 1"
+    assert data.query(extensions).split() == ["cube", "earthdistance", "pgrowlocks"]
+    assert data.query(extensions, "wiki") == "pg_trgm"
+
+
+@pytest.mark.parametrize(
+    ("user", "database", "statement", "says"),
+    [
+        ("reports", "hits", "SELECT count(*) > 0 FROM instances", "[(True,)]"),
+        ("reports", "hits", "DELETE FROM instances RETURNING 1", "permission denied for table instances"),
+        ("reports", "wiki", "SELECT 1", 'user "reports", database "wiki"'),
+        ("wiki", "wiki", "CREATE TABLE IF NOT EXISTS page (name text); SELECT 2", "[(2,)]"),
+        ("wiki", "hits", "SELECT 1", 'user "wiki", database "hits"'),
+        (
+            "wiki",
+            "wiki",
+            "SELECT rolsuper OR rolcreatedb OR rolcreaterole FROM pg_roles WHERE rolname = 'wiki'",
+            "False",
+        ),
+    ],
+)
+def test_users_may_do_what_was_said(data: DataTier, user: str, database: str, statement: str, says: str) -> None:
+    data.total()
+    assert says in data.psql(user, database, statement)
+
+
+def test_passwords_of_users_are_said_nowhere(data: DataTier) -> None:
+    assert "-in-the-lab" not in LOG.read_text()
+
+
+@pytest.mark.usefixtures("settings_as_they_were")
+def test_own_lines_of_pg_hba_hold_and_wrong_ones_never_arrive(data: DataTier) -> None:
+    def with_lines(*lines: str) -> str:
+        return data.converge("--extra-vars", json.dumps({"postgresql_hba": lines})).stdout
+
+    version = data.show("server_version").split(".")[0]
+    file = data.host.file(f"/etc/postgresql/{version}/main/pg_hba.conf")
+    with_lines("local all all reject", "host all reports all reject")
+    assert "pg_hba.conf rejects connection" in data.psql("reports", "hits", "SELECT 1")
+    assert data.psql("wiki", "wiki", "SELECT 1") == "[(1,)]"
+
+    content = file.content_string
+    assert 'invalid authentication method "scram"' in with_lines("host all reports all scram")
+    assert file.content_string == content
+    assert data.host.run("ls /etc/postgresql/%s/main/pg_hba.former", version).rc != 0
+
+
+def test_locale_of_a_database_is_never_changed(data: DataTier) -> None:
+    done = data.converge("--extra-vars", "postgresql_locale=C.UTF-8")
+    assert done.returncode != 0
+    assert "postgresql_locale is C.UTF-8, but on data-1 the database hits has de_DE.UTF-8" in done.stdout
+    assert data.query("SELECT datcollate FROM pg_database WHERE datname = 'hits'") == "de_DE.UTF-8"
+
+
+def test_locale_that_there_is_not_is_refused(data: DataTier) -> None:
+    unknown = {"postgresql_locale": "de_XX.UTF-8", "postgresql_database": "nowhere", "postgresql_databases": []}
+    done = data.converge("--extra-vars", json.dumps(unknown | {"postgresql_users": []}))
+    assert done.returncode != 0
+    assert "postgresql_locale is de_XX.UTF-8, which this distribution does not know" in done.stdout
+
+
 # --- Backups ---
+
+
+def test_every_database_is_backed_up_and_restored_by_its_name(data: DataTier) -> None:
+    data.psql("wiki", "wiki", "CREATE TABLE IF NOT EXISTS page (name text); SELECT 1")
+    data.psql("wiki", "wiki", "TRUNCATE page; INSERT INTO page VALUES ('start') RETURNING 1")
+    data.back_up()
+    assert [bool(data.dumps(name)) for name in ("hits", "wiki", "metrics")] == [True] * 3
+    data.psql("wiki", "wiki", "DELETE FROM page RETURNING 1")
+    total = data.total()
+
+    data.play(*RESTORE, "--extra-vars", "postgresql_restore_database=wiki postgresql_restore_overwrite=yes")
+    assert data.psql("wiki", "wiki", "SELECT name FROM page") == "[('start',)]"
+    assert data.query("SELECT extname FROM pg_extension WHERE extname = 'pg_trgm'", "wiki") == "pg_trgm"
+    assert data.query("SELECT datcollate FROM pg_database WHERE datname = 'wiki'") == "de_DE.UTF-8"
+    assert data.total() == total + 1
+
+    done = data.service.play(*RESTORE, "--extra-vars", "postgresql_restore_database=nowhere")
+    assert "postgresql_restore_database is 'nowhere', which is neither postgresql_database nor in" in done.stdout
 
 
 @pytest.mark.any_release
@@ -163,7 +255,7 @@ def test_backup_keeps_its_days_and_nothing_of_its_own_failures(data: DataTier) -
         "touch -d '4 days ago' %s && touch -d '2 days ago' %s", f"{BACKUPS}/{old}", f"{BACKUPS}/{young}"
     )
     override = "/run/systemd/system/postgresql-backup.service.d"
-    failing = "[Service]\nEnvironment=PGDATABASE=nowhere\n"
+    failing = "[Service]\nEnvironment=BACKUP_DATABASES=nowhere\n"
     data.host.check_output(
         "mkdir -p %s && printf %s >%s && systemctl daemon-reload", override, failing, f"{override}/x.conf"
     )
@@ -194,7 +286,7 @@ def test_restore_brings_back_the_total_while_the_app_is_in_use(data: DataTier) -
     for number in range(1, 6):
         assert data.total() == total + number
     with data.being_hit() as statuses:
-        told = data.play(RESTORE, "--extra-vars", "postgresql_restore_overwrite=yes")
+        told = data.play(*RESTORE, "--extra-vars", "postgresql_restore_overwrite=yes")
     # Those that came between the swap and the end are on top of it
     assert set(statuses) == {200}
     assert f"Restored {BACKUPS}/{dump}" in told
@@ -234,7 +326,7 @@ def test_restore_that_cannot_be_done_changes_nothing(data: DataTier, dumps: Path
     if not data.dumps():
         data.back_up()
     before = data.total()
-    done = data.service.play(RESTORE, "--extra-vars", variables.format(folder=dumps))
+    done = data.service.play(*RESTORE, "--extra-vars", variables.format(folder=dumps))
 
     assert done.returncode != 0
     assert [says in error for error in errors(done.stdout)] == [True], done.stdout
@@ -252,6 +344,16 @@ def test_restore_that_cannot_be_done_changes_nothing(data: DataTier, dumps: Path
 )
 def test_app_may_not_harm_redis(data: DataTier, words: str) -> None:
     assert "NOPERM" in data.redis(*words.split())
+
+
+def test_other_users_of_redis_may_do_what_was_said(data: DataTier) -> None:
+    def redis(*words: str) -> str:
+        url = f"redis://reports:of-the-reports-in-the-lab@{data.address}"
+        return str(data.host.run("redis-cli --no-auth-warning -u %s" + " %s" * len(words), url, *words).stdout)
+
+    assert "NOPERM" not in redis("GET", "hits:nothing")
+    assert "NOPERM" in redis("GET", "other")
+    assert "NOPERM" in redis("SET", "hits:nothing", "1")
 
 
 def test_redis_keeps_what_it_is_given(data: DataTier) -> None:
@@ -309,7 +411,7 @@ def test_restore_to_a_fresh_droplet_gives_the_same_total(data: DataTier, tmp_pat
     data.service.host(data.fresh_name).run("cd / && runuser -u postgres -- dropdb --if-exists --force hits")
     data.play(*inventory, CONVERGE, "--limit", "postgresql")
     # Nothing is there yet, so nothing has to be said twice
-    data.play(*inventory, RESTORE, "--extra-vars", f"postgresql_restore_file={dump}")
+    data.play(*inventory, *RESTORE, "--extra-vars", f"postgresql_restore_file={dump}")
     data.play(*inventory, CONVERGE, "--limit", "app")
     assert data.total() == total + 1
 

@@ -77,6 +77,34 @@ def test_number_that_ansible_core_made_a_text_restarts_no_postgresql() -> None:
     assert text_of("postgresql", "scaleout.conf.j2", **texts) == file
 
 
+def test_own_lines_of_pg_hba_come_after_the_way_in_of_the_role_and_before_its_users() -> None:
+    text = text_of(
+        "postgresql",
+        "pg_hba.conf.j2",
+        postgresql_hba=["local all all peer", "host all reports 192.0.2.0/24 reject"],
+        postgresql_client_addresses=["samenet", "10.0.0.0/8"],
+        __postgresql_plan={"access": [{"database": "app", "user": "app"}, {"database": "app", "user": "reports"}]},
+    )
+
+    assert [" ".join(line.split()) for line in text.splitlines() if not line.startswith("#")] == [
+        "local all postgres peer",
+        "local all all peer",
+        "host all reports 192.0.2.0/24 reject",
+        "host app app samenet scram-sha-256",
+        "host app app 10.0.0.0/8 scram-sha-256",
+        "host app reports samenet scram-sha-256",
+        "host app reports 10.0.0.0/8 scram-sha-256",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("locale", "options"),
+    [("", "--data-checksums"), ("de_DE.UTF-8", "--data-checksums --lc-collate=de_DE.UTF-8 --lc-ctype=de_DE.UTF-8")],
+)
+def test_new_cluster_has_the_locale(locale: str, options: str) -> None:
+    assert render("postgresql", "createcluster.conf.j2", postgresql_locale=locale)["initdb_options"] == options
+
+
 def test_redis_without_an_append_only_file() -> None:
     found = render("redis", "redis.conf.j2", redis_appendonly=False)
 
@@ -110,11 +138,16 @@ def test_redis_has_users_without_their_passwords(version: str, admin: str, defau
     def digest(text: str) -> str:
         return sha256(text.encode()).hexdigest()
 
-    secrets = {"redis_password": "of-the-app", "redis_admin_password": admin}
+    reports = {"name": "reports", "password": "of-reports", "acl": "~x &y +@read"}
+    secrets = {"redis_password": "of-the-app", "redis_admin_password": admin, "redis_users": [reports]}
     text = text_of("redis", "users.conf.j2", version=version, **secrets)
 
     users = [" ".join(line.split()) for line in text.splitlines() if line.startswith("user ")]
-    assert users == [f"user {default.format(digest(admin))}", f"user app reset on #{digest('of-the-app')} {app}"]
+    assert users == [
+        f"user {default.format(digest(admin))}",
+        f"user app reset on #{digest('of-the-app')} {app}",
+        f"user reports reset on #{digest('of-reports')} ~x &y +@read".replace(" &y" if version == "22.04" else "-", ""),
+    ]
 
 
 def test_docker_options_are_json_in_one_order() -> None:

@@ -110,6 +110,14 @@ def test_packages_are_installed_or_named(host: Host) -> None:
     assert (result["packages"], result["same"]) == (["removed", "unknown"], False)
 
 
+@pytest.mark.parametrize(
+    ("entry", "missing"),
+    [("unknown | redis-server", False), ("redis-server|unknown", False), ("unknown | removed", True)],
+)
+def test_one_of_several_packages_will_do(host: Host, entry: str, missing: bool) -> None:
+    assert host.compare(packages=[entry])["packages"] == ([entry] if missing else [])
+
+
 @pytest.mark.parametrize("name", ["template", "src", "content"])
 def test_content_is_what_the_modules_would_write(host: Host, name: str) -> None:
     (host.folder / "templates" / "a.j2").write_text("{% if true %}\nkey {{ secret }}\n{% endif %}\n")
