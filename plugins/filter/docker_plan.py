@@ -18,8 +18,10 @@ options:
     type: list
     elements: str
     required: true
-  installed:
-    description: The packages of container engines that the host has, of those in C(PACKAGES).
+  host:
+    description:
+      - What the host has. A line C(package NAME installed) for each package of an engine, and the path of each file
+        that names Docker's repository as a package source.
     type: list
     elements: str
     required: true
@@ -28,13 +30,8 @@ options:
     type: str
     choices: [distribution, docker]
     required: true
-  sources:
-    description: The files that name Docker's repository as a package source.
-    type: list
-    elements: str
-    required: true
   own_source:
-    description: The one of them that the role writes.
+    description: The path of the one that the role writes.
     type: str
     required: true
   separate_client:
@@ -46,8 +43,9 @@ options:
 EXAMPLES = r"""
 - name: Plan the installation
   ansible.builtin.set_fact:
-    plan: "{{ ['docker.io | docker-ce'] | alphacoder.scaleout.docker_plan([], 'distribution', [], file, false) }}"
+    plan: "{{ ['docker.io | docker-ce'] | alphacoder.scaleout.docker_plan(lines, 'distribution', file, false) }}"
   vars:
+    lines: [package docker-ce installed, /etc/apt/sources.list.d/docker.list]
     file: /etc/apt/sources.list.d/scaleout-docker.sources
 """
 
@@ -68,7 +66,7 @@ HOW = (
 )
 
 
-def problem_of(installed: Collection[str], packages_from: str, others: list[str], own_source: str) -> str:
+def problem_of(installed: Collection[str], packages_from: str, others: list[str], own: bool) -> str:
     """Why the packages that are wanted may not be installed."""
     conflicting = sorted({*installed} & {*(DISTRIBUTION if packages_from == "docker" else DOCKER)})
     remedy = HOW.format(packages=" ".join(conflicting))
@@ -85,7 +83,7 @@ def problem_of(installed: Collection[str], packages_from: str, others: list[str]
                 "to distribution, which keeps Docker's engine where the host has it."
             )
         return ""
-    if own_source and "docker-ce" in conflicting:
+    if own and "docker-ce" in conflicting:
         return (
             "docker_packages_from is distribution, but this host has Docker's packages, which this role installed. Set "
             f"docker_packages_from to docker to keep them. {remedy}"
@@ -99,20 +97,13 @@ def problem_of(installed: Collection[str], packages_from: str, others: list[str]
 
 
 def docker_plan(
-    missing: list[str],
-    installed: Collection[str],
-    packages_from: str,
-    sources: list[str],
-    own_source: str,
-    separate_client: bool,
+    missing: list[str], host: list[str], packages_from: str, own_source: str, separate_client: bool
 ) -> dict[str, t.Any]:
     """The packages and the problem. See DOCUMENTATION."""
-    problem = problem_of(
-        installed,
-        packages_from,
-        [source for source in sources if source != own_source],
-        own_source if own_source in sources else "",
-    )
+    installed = [words[1] for line in host if (words := line.split())[0] == "package" and words[2:] == ["installed"]]
+    sources = [line for line in host if line.startswith("/")]
+    others = [source for source in sources if source != own_source]
+    problem = problem_of(installed, packages_from, others, own_source in sources)
     packages = [name for name in missing if "|" not in name]
     if packages_from == "distribution" and "docker-ce" not in installed:
         packages = ["docker.io", *(["docker-cli"] if separate_client else []), *packages]

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: first_boot
 short_description: Wait until a host's first boot is over and its package manager is free
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - alphacoder (@alphacoder)
 description:

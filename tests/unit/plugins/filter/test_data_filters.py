@@ -52,6 +52,14 @@ ENGINE = "docker.io | docker-ce"
 CE = ["docker-ce", "docker-ce-cli", "containerd.io"]
 
 
+def told(installed: list[str], sources: list[str]) -> list[str]:
+    """What a host says that had an engine before."""
+    packages = [f"package {name} installed" for name in installed]
+    return (
+        [*packages, "package docker.io config-files", *sources] if "docker.io" not in installed else packages + sources
+    )
+
+
 @pytest.mark.parametrize(
     ("missing", "installed", "packages_from", "sources", "separate", "packages"),
     [
@@ -84,7 +92,7 @@ def test_engine_that_is_there_is_kept(
     separate: bool,
     packages: list[str],
 ) -> None:
-    plan = docker_plan(missing, installed, packages_from, sources, OWN, separate)
+    plan = docker_plan(missing, told(installed, sources), packages_from, OWN, separate)
     assert plan == {"packages": packages, "problem": ""}
 
 
@@ -104,7 +112,7 @@ def test_engine_that_is_there_is_kept(
     ],
 )
 def test_engine_is_never_replaced(installed: list[str], packages_from: str, sources: list[str], says: str) -> None:
-    problem = docker_plan([], installed, packages_from, sources, OWN, False)["problem"]
+    problem = docker_plan([], told(installed, sources), packages_from, OWN, False)["problem"]
     assert problem.startswith(f"docker_packages_from is {packages_from}, but ")
     assert says in problem
 
