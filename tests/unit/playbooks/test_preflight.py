@@ -139,6 +139,22 @@ def test_variable_that_a_playbook_does_not_know_is_named(tmp_path: Path) -> None
     assert "scaleout_app_prot is no variable of the playbooks; did you mean scaleout_app_port?" in done.stdout
 
 
+def test_entries_of_lists_are_checked_without_their_passwords(tmp_path: Path) -> None:
+    done = preflight(
+        tmp_path,
+        everything(),
+        postgresql_users=["reports:a-secret-of-reports"],
+        redis_users=[{"name": "reports", "password": "a-secret-of-reports"}],
+        docker_packages_from="ubuntu",
+    )
+
+    assert done.returncode != 0
+    said = " ".join(done.stdout.split())
+    assert "value of docker_packages_from must be one of: distribution, docker, got: ubuntu" in said
+    assert "postgresql_users" in said
+    assert "missing required arguments: acl found in redis_users" in said
+
+
 def test_host_without_private_address_is_named(tmp_path: Path) -> None:
     groups = everything() | {"app": {"app-1": HOST, "app-2": HOST | {"private_address": ""}}}
     done = preflight(tmp_path, groups)
