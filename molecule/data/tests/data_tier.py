@@ -102,10 +102,13 @@ class DataTier:
         return sorted(name for name in self.host.check_output("ls -A %s", BACKUPS).split() if database in name)
 
     def psql(self, user: str, database: str, statement: str) -> str:
-        """What one of the users of this scenario is told over the network, as a list of rows or as an error."""
+        """What a user of this scenario is told over the network: the last rows, or an error."""
         code = (
             "import sys, psycopg\n"
-            "try: print(psycopg.connect(sys.argv[1], autocommit=True).execute(sys.argv[2]).fetchall())\n"
+            "try:\n"
+            "    cursor = psycopg.connect(sys.argv[1], autocommit=True).execute(sys.argv[2])\n"
+            "    while cursor.nextset(): pass\n"
+            "    print(cursor.fetchall())\n"
             "except psycopg.Error as error: print(error)"
         )
         url = f"postgresql://{user}:of-the-{user}-in-the-lab@{self.address}/{database}"

@@ -56,7 +56,8 @@ class Fresh:
 
     def run(self, *arguments: str, **settings: object) -> tuple[int, str]:
         """Run role docker there; return its exit code and what was said."""
-        extra = ("--extra-vars", json.dumps(settings))
+        # There is no data tier in this inventory
+        extra = ("--extra-vars", json.dumps({"app_env": {}, **settings}))
         done = self.data.service.play(*self.inventory, CONVERGE, "--tags", "docker", *extra, *arguments)
         return done.returncode, done.stdout
 
@@ -94,7 +95,7 @@ def archive(fresh: Fresh, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     # As it was
     fresh.host.check_output("systemctl stop archive && rm -rf /srv/archive %s %s", SOURCE, KEY)
     fresh.host.check_output("rm -f /etc/apt/sources.list.d/docker.sources")
-    fresh.host.check_output("DEBIAN_FRONTEND=noninteractive apt-get -qy purge docker-ce docker-ce-cli containerd.io")
+    fresh.host.check_output("dpkg --purge docker-ce docker-ce-cli containerd.io")
 
 
 # --- The first boot ---
