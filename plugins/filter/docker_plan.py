@@ -12,6 +12,7 @@ author: Alphacoder (@alphacoder)
 description:
   - A host has one engine, that of its distribution (C(docker.io)) or Docker's own (C(docker-ce)). One takes the place
     of the other only by removing it, which ends its containers, so that is never planned.
+positional: host, packages_from, own_source, separate_client
 options:
   _input:
     description: The packages that are missing, as M(alphacoder.scaleout.compare) names them.

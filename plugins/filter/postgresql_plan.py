@@ -11,6 +11,7 @@ version_added: 0.1.0
 author: Alphacoder (@alphacoder)
 description:
   - Joins the app's database and user with O(databases) and O(users), and says who may log in where.
+positional: databases, users
 options:
   _input:
     description: The app's database, with C(name), C(owner), C(password) and C(extensions).
