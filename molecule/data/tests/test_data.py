@@ -226,6 +226,18 @@ def test_locale_that_there_is_not_is_refused(data: DataTier) -> None:
     assert "postgresql_locale is de_XX.UTF-8, which this distribution does not know" in done.stdout
 
 
+@pytest.mark.usefixtures("settings_as_they_were")
+def test_locale_that_the_server_did_not_know_is_there_for_a_new_database(data: DataTier) -> None:
+    data.host.check_output("sed -i /fr_FR/d /etc/locale.gen && locale-gen 2>&1")
+    french = {"postgresql_locale": "fr_FR.UTF-8", "postgresql_database": "elsewhere", "postgresql_databases": []}
+    try:
+        done = data.converge("--extra-vars", json.dumps(french | {"postgresql_users": []}))
+        assert done.returncode == 0, done.stdout
+        assert data.query("SELECT datcollate FROM pg_database WHERE datname = 'elsewhere'") == "fr_FR.UTF-8"
+    finally:
+        data.query("DROP DATABASE IF EXISTS elsewhere", "postgres")
+
+
 # --- Backups ---
 
 
