@@ -227,7 +227,7 @@ def test_locale_that_there_is_not_is_refused(data: DataTier) -> None:
 
 
 @pytest.mark.usefixtures("settings_as_they_were")
-def test_locale_that_the_server_did_not_know_is_there_for_a_new_database(data: DataTier) -> None:
+def test_locale_that_the_server_did_not_know_is_there_for_every_database_it_makes(data: DataTier) -> None:
     data.host.check_output("sed -i /fr_FR/d /etc/locale.gen && locale-gen 2>&1")
     french = {"postgresql_locale": "fr_FR.UTF-8", "postgresql_database": "elsewhere", "postgresql_databases": []}
     try:
