@@ -191,6 +191,7 @@ def test_users_may_do_what_was_said(data: DataTier, user: str, database: str, st
     assert says in data.psql(user, database, statement)
 
 
+@pytest.mark.any_release
 def test_passwords_of_users_are_said_nowhere(data: DataTier) -> None:
     assert "-in-the-lab" not in LOG.read_text()
 
@@ -212,6 +213,7 @@ def test_own_lines_of_pg_hba_hold_and_wrong_ones_never_arrive(data: DataTier) ->
     assert data.host.run("ls /etc/postgresql/%s/main/pg_hba.former", version).rc != 0
 
 
+@pytest.mark.any_release
 def test_locale_of_a_database_is_never_changed(data: DataTier) -> None:
     done = data.converge("--extra-vars", "postgresql_locale=C.UTF-8")
     assert done.returncode != 0
@@ -219,6 +221,7 @@ def test_locale_of_a_database_is_never_changed(data: DataTier) -> None:
     assert data.query("SELECT datcollate FROM pg_database WHERE datname = 'hits'") == "de_DE.UTF-8"
 
 
+@pytest.mark.any_release
 def test_locale_that_there_is_not_is_refused(data: DataTier) -> None:
     unknown = {"postgresql_locale": "de_XX.UTF-8", "postgresql_database": "nowhere", "postgresql_databases": []}
     done = data.converge("--extra-vars", json.dumps(unknown | {"postgresql_users": []}))
