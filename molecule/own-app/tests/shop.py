@@ -70,10 +70,10 @@ class Shop(Service):
 
     def containers(self) -> dict[str, dict[str, str]]:
         """The release of each container, by host and name, without the digest."""
-        form = "{{.Names}} {{.Image}} {{.State}}"
+        form = '{{.Names}} {{.Label "alphacoder.scaleout.release"}} {{.State}}'
         seen = {}
         for host in self.group("app"):
-            lines = self.host(host).check_output("docker ps --all --no-trunc --format %s", form).splitlines()
+            lines = self.host(host).check_output("docker ps --all --format %s", form).splitlines()
             seen[host] = {
                 name: image.partition("@")[0].rpartition(":")[2] if state == "running" else state
                 for name, image, state in map(str.split, lines)
