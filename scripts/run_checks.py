@@ -35,6 +35,7 @@ NOT_ANY_RELEASE = "PYTEST_ADDOPTS=-m 'not any_release'"
 HAPROXY = ("molecule", "test", "-s", "haproxy")
 APP = ("molecule", "test", "-s", "app")
 REGISTRY = ("molecule", "test", "-s", "registry")
+OWN_APP = ("molecule", "test", "-s", "own-app")
 DATA = ("molecule", "test", "-s", "data")
 OPERATIONS = ("molecule", "test", "-s", "operations")
 # On two cores
@@ -110,9 +111,9 @@ CHECKS = (
     Check("data, Debian 13", DATA, droplets=True),
     Check("data, Debian 12", (*DEBIAN_12, NOT_ANY_RELEASE, *DATA), droplets=True),
     Check("haproxy, Debian 13", HAPROXY, droplets=True),
-    Check("haproxy, Debian 12", (*DEBIAN_12, NOT_ANY_RELEASE, *HAPROXY), droplets=True),
     Check("app, Debian 13", APP, droplets=True),
     Check("registry, Debian 13", REGISTRY, droplets=True),
+    Check("own-app, Debian 13", OWN_APP, droplets=True),
     Check("operations, Debian 13", OPERATIONS, droplets=True, alone=True),
 )
 
