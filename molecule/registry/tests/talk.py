@@ -55,7 +55,9 @@ class Talk(Service):
     def images(self, name: str) -> set[str]:
         """The digests of the app's images that the host has."""
         form = "{{.Digest}}"
-        return set(self.host(name).check_output("docker images --format %s %s", form, self.repository).split())
+        return set(
+            self.host(name).check_output("docker images --digests --format %s %s", form, self.repository).split()
+        )
 
     def _inspect(self, name: str, form: str) -> str:
         return str(self.host(name).check_output("docker inspect --format %s %s", form, NAME))

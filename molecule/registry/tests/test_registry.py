@@ -99,7 +99,7 @@ def test_log_of_all_hosts_is_shown(service: Talk) -> None:
     done = service.playbook("logs", lines=4, since="10m", grep="says [0-9]*[02468],")
 
     succeeded(done)
-    assert done.stdout.count("release 2 says ") == 4
+    assert done.stdout.count("release 2 says ") == 4, done.stdout
     assert API_KEY not in done.stdout
     assert "changed=0" in done.stdout
     failed(service.playbook("logs", grep="("), "grep is '(', which is no regular expression")
@@ -202,12 +202,12 @@ def test_releases_say_who_brought_what_when(service: Talk) -> None:
 
 
 def test_logout_when_no_login_is_set(service: Talk) -> None:
-    succeeded(service.playbook("site", "--check", app_registry={}, app_image=f"{service.repository}:2"))
+    succeeded(service.playbook("site", "--check", app_registry={}))
     assert service.host("app-1").file(LOGIN).exists
     before = service.containers()
-    succeeded(service.playbook("site", app_registry={}, app_image=f"{service.repository}:2"))
+    succeeded(service.playbook("site", app_registry={}))
     assert not [name for name in service.group("app") if service.host(name).file(LOGIN).exists]
-    again = service.playbook("site", app_registry={}, app_image=f"{service.repository}:2")
+    again = service.playbook("site", app_registry={})
     assert not re.search("changed=[1-9]", again.stdout), again.stdout
     assert service.containers() == before
 
