@@ -55,6 +55,7 @@ _value:
     - C(options), those of M(community.docker.docker_container); C(settings), which is another one for other options.
     - C(directories), those of the host that must be there before, with C(path), and what is known of C(owner),
       C(group) and C(mode).
+    - C(assets), the folder of the release's assets on the host, empty without any.
     - C(folder), empty without files, and the C(files) to put there, as M(ansible.builtin.copy) takes them.
     - C(health), with C(path), empty where nobody asks, C(headers), C(status), the C(statuses) that count, C(timeout),
       C(request), the text to send, and C(httpchk) and C(http_check), what HAProxy's keywords are given.
@@ -66,7 +67,7 @@ import json
 import typing as t
 
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_health import health_check
-from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_mounts import files, volumes
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_mounts import assets, files, volumes
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_options import LABEL, RELEASE_LABEL
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_processes import WEB, settings_of
 
@@ -94,6 +95,7 @@ def app_container(
     settings = settings_of(settings, process)
     texts, mounts, directories = volumes(settings)
     folder, copies, file_mounts = files(settings)
+    assets_folder, asset_mounts = assets(settings, image) if process == WEB else ("", [])
     more: dict[str, t.Any] = _plain(settings.get("app_container_options") or {})
     options = {
         "name": name,
@@ -116,7 +118,7 @@ def app_container(
     if texts:
         options["volumes"] = texts
     options |= {key: value for key, value in more.items() if key not in ("labels", "mounts")}
-    if mounts := mounts + file_mounts + more.get("mounts", []):
+    if mounts := mounts + file_mounts + asset_mounts + more.get("mounts", []):
         options["mounts"] = mounts
     options["labels"] = more.get("labels") or {}
     if command:
@@ -131,6 +133,7 @@ def app_container(
         "options": options,
         "settings": made_of,
         "directories": directories,
+        "assets": assets_folder,
         "folder": folder,
         "files": copies,
         "health": health_check(settings, f"{settings.get('app_publish_address', '')}:{port}"),

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# PRIVATE to the collection: what of the host an app's container has: app_volumes and app_files.
+# PRIVATE to the collection: what of the host an app's container has: app_volumes, app_files and app_assets.
 
 from __future__ import annotations
 
@@ -105,14 +105,18 @@ def mount_problems(settings: Settings) -> list[str]:
         files = []
     problems += [problem for entry in volumes for problem in _volume_problems(entry)]
     problems += [problem for entry in files for problem in _file_problems(entry)]
+    assets = str(settings.get("app_assets") or "")
+    if assets and (not FOLDER.fullmatch(assets) or not assets.strip("/")):
+        problems.append(f"app_assets is '{assets}'; it must be a directory of the image, such as /app/public.")
     if problems:
         return problems
     tmpfs = settings.get("app_tmpfs")
     targets = [_target(volume) for volume in volumes] + [str(file["dest"]) for file in files]
     targets += [str(path).partition(":")[0] for path in tmpfs] if isinstance(tmpfs, list) else []
+    targets += [assets] if assets else []
     targets = [target.rstrip("/") for target in targets]
     return [
-        f"{target} is named more than once in app_volumes, app_files and app_tmpfs; one of them must have it."
+        f"{target} is named more than once in app_volumes, app_files, app_tmpfs and app_assets; one of them must have it."
         for target in sorted({target for target in targets if targets.count(target) > 1})
     ]
 
@@ -148,6 +152,18 @@ def _attributes(entry: Mapping[str, t.Any]) -> dict[str, str]:
     if "mode" in entry:
         found["mode"] = entry["mode"]
     return found
+
+
+def assets(settings: Settings, image: str) -> tuple[str, list[dict[str, t.Any]]]:
+    """The folder of the release's assets on the host, and what docker_container is given as mounts for them.
+
+    In the folder, `assets` has those that are served, and `own` those of the release alone.
+    """
+    target = str(settings.get("app_assets") or "")
+    if not target:
+        return "", []
+    folder = FILES / str(settings["app_name"]) / hashlib.sha256(f"{image} {target}".encode()).hexdigest()[:16]
+    return str(folder), [{"type": "bind", "source": f"{folder}/assets", "target": target, "read_only": True}]
 
 
 def files(settings: Settings) -> tuple[str, list[dict[str, str]], list[dict[str, t.Any]]]:

@@ -16,6 +16,7 @@ from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings impo
 
 OPTIONS = (
     "app_after_release",
+    "app_assets",
     "app_before_release",
     "app_beside",
     "app_beside_port",

@@ -99,6 +99,10 @@ class Shop(Service):
                     number = f"order-{next(_numbers)}"
                     status, _ = self.ask(f"/order/{number}")
                     (business.orders if status == 200 else business.refused).append(number)
+                    # What the page needs comes from whichever server is asked
+                    release = self.ask("/")[1].decode().split()[0]
+                    if self.ask(f"/public/shop-{release}.js") != (200, f"// {release}\n".encode()):
+                        business.refused.append(f"shop-{release}.js")
 
             thread = threading.Thread(target=order)
             thread.start()

@@ -13,7 +13,7 @@ from support.service import LOG
 
 
 def check_business(shop: Shop, business: Business, done: Done) -> None:
-    """No page failed, no order was refused, lost or done twice."""
+    """No page failed, no asset was missing, no order was refused, lost or done twice."""
     assert business.failed == [], done.stdout
     assert business.refused == []
     assert len(business.orders) > 10

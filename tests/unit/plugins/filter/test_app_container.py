@@ -11,6 +11,7 @@ import pytest
 import yaml
 from ansible_collections.alphacoder.scaleout.plugins.filter.app_container import app_container
 from ansible_collections.alphacoder.scaleout.plugins.filter.app_hints import app_hints
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_mounts import mount_problems
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_options import (
     FREE,
     LABEL,
@@ -236,3 +237,30 @@ def test_all_that_a_container_lacks_is_said() -> None:
         f"{ROOT.removesuffix('.')}, NET_BIND_SERVICE",
         "Its user may not use /c",
     ]
+
+
+def test_assets_are_mounted_read_only_where_the_image_has_them() -> None:
+    found = made(app_assets="/app/public")
+
+    assert found["assets"].startswith("/var/lib/alphacoder-app/shop/")
+    assert found["options"]["mounts"] == [
+        {"type": "bind", "source": f"{found['assets']}/assets", "target": "/app/public", "read_only": True}
+    ]
+    # Each release, and each directory, has a folder of its own
+    assert made(app_assets="/app/static")["assets"] != found["assets"]
+    assert made()["assets"] == ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"app_assets": "public"}, "app_assets is 'public'; it must be a directory of the image, such as /app/public."),
+        ({"app_assets": "/"}, "app_assets is '/'"),
+        ({"app_assets": "/tmp"}, "/tmp is named more than once in app_volumes, app_files, app_tmpfs and app_assets"),
+    ],
+)
+def test_wrong_assets_are_named(settings: dict[str, Any], says: str) -> None:
+    problems = mount_problems({"app_tmpfs": ["/tmp"]} | settings)
+
+    assert len(problems) == 1
+    assert problems[0].startswith(says)

@@ -16,6 +16,7 @@ MIDDLEWARE = ["django.middleware.security.SecurityMiddleware", "django.middlewar
 ROOT_URLCONF = "shop.urls"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 UPLOADS = Path("/app/uploads")
+ASSETS = Path("/app/public")
 QUEUE_URL = os.environ["REDIS_URL"]
 
 _database = urlsplit(os.environ["DATABASE_URL"])

@@ -46,10 +46,15 @@ def upload(request, name):
     return FileResponse(file.open("rb")) if file.exists() else HttpResponse(status=404)
 
 
+def asset(request, name):
+    return FileResponse((settings.ASSETS / name).open("rb"))
+
+
 urlpatterns = [
     path("up", up),
     path("", index),
     path("order/<str:job>", order),
     path("state", state),
     path("upload/<str:name>", upload),
+    path("public/<str:name>", asset),
 ]
