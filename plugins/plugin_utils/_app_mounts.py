@@ -116,7 +116,8 @@ def mount_problems(settings: Settings) -> list[str]:
     targets += [assets] if assets else []
     targets = [target.rstrip("/") for target in targets]
     return [
-        f"{target} is named more than once in app_volumes, app_files, app_tmpfs and app_assets; one of them must have it."
+        f"{target} is named more than once in app_volumes, app_files, app_tmpfs and app_assets; one of them must have "
+        "it."
         for target in sorted({target for target in targets if targets.count(target) > 1})
     ]
 
