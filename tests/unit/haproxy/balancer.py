@@ -177,11 +177,13 @@ class Balancer:
             return bool(found) and not wrong
 
         try:
-            wait_until(f"all UP but {wanted}", as_wanted, 10)
+            wait_until(f"all UP but {wanted}", as_wanted)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.said()}\n{self.text}") from error
         # What it warns of, it often leaves out
         warnings = re.findall(r"\[WARNING\].*config : .*", self.said())
+        # It measures the time, which on a busy machine is another one
+        warnings = [warning for warning in warnings if "hash algorithm used for this password takes" not in warning]
         assert not warnings, warnings
 
     def log_line(self) -> str:
