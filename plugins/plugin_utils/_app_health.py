@@ -28,7 +28,8 @@ def _given(settings: Settings) -> dict[str, t.Any]:
 
 
 def _ranges(status: str) -> list[tuple[int, int]]:
-    return [(int(low), int(high or low)) for low, _, high in (part.partition("-") for part in status.split(","))]
+    parts = [part.split("-") for part in status.split(",")]
+    return [(int(part[0]), int(part[-1])) for part in parts]
 
 
 def health_problems(settings: Settings) -> Iterator[str]:

@@ -38,7 +38,7 @@ def _owner_and_mode(where: str, entry: Mapping[str, t.Any]) -> Iterator[str]:
 
 def _volume_problems(entry: t.Any) -> Iterator[str]:
     if isinstance(entry, str):
-        source, _, rest = entry.partition(":")
+        source, rest = (*entry.split(":", 1), "")[:2]
         if not (VOLUME.fullmatch(source) or source.startswith("/")) or not rest.startswith("/") or rest.count(":") > 1:
             yield f"app_volumes has '{entry}'; it must be a volume or a directory, and a path: uploads:/app/uploads."
         return
@@ -148,8 +148,8 @@ def _attributes(entry: Mapping[str, t.Any]) -> dict[str, str]:
     """The owner, group and mode that an entry names."""
     found = {}
     if "owner" in entry:
-        found["owner"], _, group = str(entry["owner"]).partition(":")
-        found["group"] = group or found["owner"]
+        found["owner"] = str(entry["owner"]).split(":")[0]
+        found["group"] = str(entry["owner"]).split(":")[-1]
     if "mode" in entry:
         found["mode"] = entry["mode"]
     return found

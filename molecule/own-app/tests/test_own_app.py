@@ -45,7 +45,7 @@ def test_deploy_migrates_once_and_loses_no_page_and_no_order(shop: Shop) -> None
     check_business(shop, business, done)
     assert shop.state()["migrated"] == ["1", "2"]
     assert shop.all_run("2")
-    assert "manage.py check --deploy" in done.stdout
+    assert "app_after_release of" in done.stdout
     assert shop.ask("/upload/cat") == (200, b"meow")
     # The clock stopped on the one before it began on the other: there is only one
     assert set(shop.state()["ticks"]) == {"app-1-clock-1"}
@@ -105,7 +105,7 @@ def test_command_that_takes_too_long_is_ended(shop: Shop) -> None:
 
     assert done.returncode != 0
     text = " ".join(done.stdout.split())
-    assert "so far It did not end within app_run_timeout, 3 s, and was ended. No server was changed." in text
+    assert "so far It did not end within app_run_timeout, 3 s, and was ended. No server was changed." in text, text
     assert shop.all_run("2")
 
 
