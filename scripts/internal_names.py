@@ -33,7 +33,7 @@ COLLECTION = "alphacoder.scaleout"
 NAMES = 125
 SHARED_NAMES = 52
 # At most that many files
-FILES = 33
+FILES = 34
 PARTS = ("tasks", "handlers", "defaults", "vars", "templates")
 NAME = re.compile(r"(?<!\w)__[a-z]\w*(?<!__)\b")
 PLUGINS = ("action", "filter", "lookup", "test")
