@@ -215,4 +215,4 @@ def test_logout_when_no_login_is_set(service: Talk) -> None:
 def test_log_has_no_secret(service: Talk) -> None:
     text = LOG.read_text()
     assert NAME in text
-    assert [secret for secret in (PASSWORD, "another-secret") if secret in text] == []
+    assert [secret for secret in (PASSWORD, API_KEY, "another-secret") if secret in text] == []
