@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible.parsing.dataloader import DataLoader
+from ansible.playbook.play_context import PlayContext
 from ansible.playbook.task import Task
 from ansible.plugins import loader as plugin_loaders
 from ansible.template import Templar
@@ -41,6 +42,7 @@ class Host:
         monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
         monkeypatch.setenv("LOGS", str(self.log))
         self.shown: list[str] = []
+        self.play_context = PlayContext()
         monkeypatch.setattr(container_log, "PAUSE_SECONDS", 0.05)
         monkeypatch.setattr(container_log.display, "display", lambda line: self.shown.append(line))
 
@@ -53,6 +55,8 @@ class Host:
         return Path(f"{self.log}.asked").read_text().splitlines()
 
     def execute(self, command: str, **_options: t.Any) -> dict[str, t.Any]:
+        # The connection then shows nothing of it at -vvv
+        assert self.play_context.no_log
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
         return {"rc": done.returncode, "stdout": done.stdout, "stderr": done.stderr}
 
@@ -62,10 +66,11 @@ class Host:
         connection = type("Connection", (), {"_shell": type("Shell", (), {"tmpdir": None})})()
         loader = DataLoader()
         templar = Templar(loader=loader, variables={})
-        action = container_log.ActionModule(task, connection, None, loader, templar, plugin_loaders)
+        action = container_log.ActionModule(task, connection, self.play_context, loader, templar, plugin_loaders)
         action._low_level_execute_command = self.execute
         result = action.run(task_vars={"inventory_hostname": "app-1"})
         assert result["changed"] is False
+        assert not self.play_context.no_log
         return t.cast("list[str]", result["lines"])
 
 
