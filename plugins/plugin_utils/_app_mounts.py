@@ -148,8 +148,8 @@ def _attributes(entry: Mapping[str, t.Any]) -> dict[str, str]:
     """The owner, group and mode that an entry names."""
     found = {}
     if "owner" in entry:
-        found["owner"] = str(entry["owner"]).split(":")[0]
-        found["group"] = str(entry["owner"]).split(":")[-1]
+        owner = str(entry["owner"]).split(":")
+        found["owner"], found["group"] = owner[0], owner[-1]
     if "mode" in entry:
         found["mode"] = entry["mode"]
     return found
