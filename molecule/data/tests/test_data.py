@@ -127,7 +127,6 @@ def test_cluster_without_checksums_is_given_some_only_when_told(data: DataTier) 
     assert not data.host.service("postgresql-backup.timer").is_running
 
 
-@pytest.mark.any_release
 def test_files_that_an_interrupted_run_left_unread_are_read_by_the_next_one(data: DataTier) -> None:
     def since() -> dict[str, str]:
         """When each server read its files."""
@@ -191,7 +190,6 @@ def test_users_may_do_what_was_said(data: DataTier, user: str, database: str, st
     assert says in data.psql(user, database, statement)
 
 
-@pytest.mark.any_release
 def test_passwords_of_users_are_said_nowhere(data: DataTier) -> None:
     assert "-in-the-lab" not in LOG.read_text()
 
@@ -213,7 +211,6 @@ def test_own_lines_of_pg_hba_hold_and_wrong_ones_never_arrive(data: DataTier) ->
     assert data.host.run("ls /etc/postgresql/%s/main/pg_hba.former", version).rc != 0
 
 
-@pytest.mark.any_release
 def test_locale_of_a_database_is_never_changed(data: DataTier) -> None:
     done = data.converge("--extra-vars", "postgresql_locale=C.UTF-8")
     assert done.returncode != 0
@@ -221,7 +218,6 @@ def test_locale_of_a_database_is_never_changed(data: DataTier) -> None:
     assert data.query("SELECT datcollate FROM pg_database WHERE datname = 'hits'") == "de_DE.UTF-8"
 
 
-@pytest.mark.any_release
 def test_locale_that_there_is_not_is_refused(data: DataTier) -> None:
     unknown = {"postgresql_locale": "de_XX.UTF-8", "postgresql_database": "nowhere", "postgresql_databases": []}
     done = data.converge("--extra-vars", json.dumps(unknown | {"postgresql_users": []}))
@@ -262,7 +258,6 @@ def test_every_database_is_backed_up_and_restored_by_its_name(data: DataTier) ->
     assert "postgresql_restore_database is 'nowhere', which is neither postgresql_database nor in" in done.stdout
 
 
-@pytest.mark.any_release
 def test_backup_keeps_its_days_and_nothing_of_its_own_failures(data: DataTier) -> None:
     old = "hits-20200101T040000Z.dump"
     young = "hits-20200102T040000Z.dump"
@@ -414,7 +409,6 @@ def test_hits_outlive_postgresql_and_a_restart_of_redis(data: DataTier) -> None:
 # --- Elsewhere ---
 
 
-@pytest.mark.any_release
 def test_restore_to_a_fresh_droplet_gives_the_same_total(data: DataTier, tmp_path: Path) -> None:
     total = data.total()
     dump = tmp_path / "hits.dump"
@@ -431,7 +425,6 @@ def test_restore_to_a_fresh_droplet_gives_the_same_total(data: DataTier, tmp_pat
     assert data.total() == total + 1
 
 
-@pytest.mark.any_release
 def test_managed_databases_take_the_place_of_the_groups(data: DataTier, tmp_path: Path) -> None:
     database = f"postgresql://hits:{secret('postgresql_password')}@{data.address}:5432/hits?sslmode=require"
     redis = f"redis://hits:{secret('redis_password')}@{data.address}:6379/0"

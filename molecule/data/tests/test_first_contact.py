@@ -123,7 +123,6 @@ def test_installation_waits_for_the_end_of_cloud_init_and_for_the_lock(fresh: Fr
     assert "docker.io" in fresh.engines()
 
 
-@pytest.mark.any_release
 @pytest.mark.usefixtures("agent")
 def test_who_holds_the_lock_is_said(fresh: Fresh, tmp_path: Path) -> None:
     play = {"hosts": "app", "gather_facts": False, "tasks": [{"alphacoder.scaleout.first_boot": {"timeout": 1}}]}
