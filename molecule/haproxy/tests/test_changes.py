@@ -16,8 +16,27 @@ from balancer import FILE, LOG, Balancer, Load, fresh
 from support import REPO
 from support.waiting import wait_until
 
+BUILD = REPO / ".build" / "molecule-haproxy"
 # The common case alone: on HAProxy 2.6 each reload with a stick table waits for seconds
-SIMPLE: dict[str, Any] = {"haproxy_frontends": [], "haproxy_backends": []}
+SIMPLE: dict[str, Any] = {
+    "haproxy_frontends": [],
+    "haproxy_backends": [],
+    "haproxy_certificates": [],
+    "haproxy_files": [],
+}
+# A change of each file that the role writes
+EVERYTHING: dict[str, Any] = {
+    "haproxy_certificates": [{"name": name, "src": str(BUILD / "stranger.pem")} for name in ("one", "new")],
+    "haproxy_error_pages": {"503": str(REPO / "molecule" / "haproxy" / "files" / "closed.html"), "429": "503.html"},
+    "haproxy_files": [
+        {"name": "clients/ca.pem", "src": str(BUILD / "one.test.pem")},
+        {"name": "new", "content": ""},
+        {"name": "hosts.map", "content": "images.test second_only\n"},
+    ],
+    "haproxy_log_days": 3,
+    "haproxy_stats_password": "another password",
+    "haproxy_sysctl": {"net.core.somaxconn": 4096},
+}
 
 
 @pytest.fixture(scope="module")
@@ -143,54 +162,81 @@ def test_long_log_line_is_not_cut(balancer: Balancer) -> None:
 @pytest.mark.parametrize(
     ("change", "says", "line"),
     [
-        ({"haproxy_http_request": "set-headr X-A b"}, "set-headr", "http-request set-headr X-A b"),
+        (EVERYTHING | {"haproxy_http_request": "set-headr X-A b"}, "set-headr", "http-request set-headr X-A b"),
         # HAProxy's own check takes this one, and its start would have the old process pause
         ({"haproxy_bind": ["*:80", "*:22"]}, "Address already in use", "bind *:22"),
         # This one shows only when a new process starts
-        ({"haproxy_maxconn": 100000}, "FD limit", "maxconn 100000"),
+        (EVERYTHING | {"haproxy_maxconn": 100000}, "FD limit", "maxconn 100000"),
         # Certificates that are still needed
         ({"haproxy_certificates": []}, "no SSL certificate", "bind *:443 ssl crt /etc/haproxy/certs/"),
     ],
 )
-def test_bad_change_leaves_file_and_process_as_they_were(
+def test_bad_change_leaves_every_file_and_the_process_as_they_were(
     balancer: Balancer, change: dict[str, Any], says: str, line: str
 ) -> None:
-    before, process, workers = balancer.configuration(), balancer.process(), balancer.workers()
-    certificates = balancer.certificates()
+    somaxconn = "cat /proc/sys/net/core/somaxconn"
+    before, process, workers = balancer.files(), balancer.process(), balancer.workers()
     with Load(balancer, keep_alive=False, clients=2) as load:
         done = balancer.play(change)
 
     assert done.returncode != 0
-    message = done.stdout[done.stdout.index("did not take the new configuration") :]
+    message = done.stdout[done.stdout.index("HAProxy did not take the new configuration") :]
     # It is YAML, folded somewhere
     message = " ".join(message.split())
+    assert "All files are the former ones, and HAProxy goes on with them" in message
     assert says in message
     assert line in message
-    assert (balancer.configuration(), balancer.certificates()) == (before, certificates)
-    assert balancer.host.run("ls /etc/haproxy").stdout.count("haproxy.cfg") == 1
+    assert balancer.files() == before
+    assert balancer.host.check_output(somaxconn) == "8192"
     assert (balancer.process(), balancer.workers()) == (process, workers)
     assert load.failed == []
-    # A good change is taken as ever
+    # The former files are whole: HAProxy reads them as ever
     with Load(balancer, keep_alive=False, clients=2) as load:
         balancer.reload()
     assert load.failed == []
-
-
-def test_certificate_that_is_not_listed_any_longer_is_removed_and_those_of_others_stay(balancer: Balancer) -> None:
-    folder = "/etc/haproxy/certs"
-    assert balancer.certificates() == ["one.pem", "two.pem"]
-    balancer.host.check_output(f"cp --preserve {folder}/one.pem {folder}/of-a-hook.pem")
-    file = REPO / ".build" / "molecule-haproxy" / "one.test.pem"
-    try:
-        balancer.apply({"haproxy_certificates": [{"name": "one", "src": str(file)}]})
-        assert balancer.certificates() == ["of-a-hook.pem", "one.pem"]
-    finally:
-        balancer.host.check_output(f"rm {folder}/of-a-hook.pem")
-        balancer.apply()
-    assert balancer.certificates() == ["one.pem", "two.pem"]
+    assert [balancer.certificate(name) for name in ("one.test", "two.test")] == ["one.test", "two.test"]
 
 
 # With the common case
+
+
+def test_site_is_up_before_its_first_certificate_and_shows_it_as_soon_as_it_is_there(simple: Balancer) -> None:
+    """The certificates of vars/main.yml were removed with the lines that need them."""
+    assert simple.certificates() == []
+    site = SIMPLE | {
+        "haproxy_bind": ["*:80", "*:443 ssl crt /etc/haproxy/certs/", "203.0.113.80:80"],
+        # The address is another machine's until this one takes over
+        "haproxy_sysctl": {"net.core.somaxconn": 8192, "net.ipv4.ip_nonlocal_bind": 1},
+    }
+    done = simple.play(site)
+    assert done.returncode == 0, done.stdout
+    assert "/etc/haproxy/certs has no certificate yet" in done.stdout
+    assert (simple.get().status, simple.certificate()) == (200, "placeholder.invalid")
+    # It is said as long as it is so, and nothing is changed
+    done = simple.play(site)
+    assert "/etc/haproxy/certs has no certificate yet" in done.stdout
+    assert " changed=0 " in done.stdout
+
+    # Somebody else's program brings one
+    text = (BUILD / "two.test.pem").read_text()
+    simple.host.check_output("printf %%s %s >/etc/haproxy/certs/of-a-hook.pem", text)
+    simple.reload()
+    assert (simple.certificate(), simple.certificate("other.test")) == ("two.test", "two.test")
+
+    # The role leaves it there. It shows what HAProxy warns of: it drops peers of which this machine is none
+    peers = {"haproxy_extra": ["peers lbs", "    peer lb-9 127.0.0.1:9810"]}
+    done = simple.play(site | peers | {"haproxy_certificates": [{"name": "one", "src": str(BUILD / "one.test.pem")}]})
+    assert done.returncode == 0, done.stdout
+    assert "no certificate yet" not in done.stdout
+    assert "Removing incomplete section 'peers lbs' (no peer named 'lb-1')" in done.stdout
+    assert simple.certificates() == ["of-a-hook.pem", "one.pem"]
+    assert [simple.certificate(name) for name in ("one.test", "two.test")] == ["one.test", "two.test"]
+
+    simple.host.check_output("systemctl restart haproxy")
+    assert (simple.get().status, simple.certificate("one.test")) == (200, "one.test")
+    simple.host.check_output("rm /etc/haproxy/certs/of-a-hook.pem")
+    simple.apply(SIMPLE)
+    assert simple.certificates() == []
 
 
 @pytest.mark.parametrize("keep_alive", [False, True], ids=["new connections", "keep-alive"])
