@@ -70,11 +70,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _read(self, name: str, since: str, lines: int = 0) -> tuple[int, str, list[str]]:
         """The exit status, the host's time, and the log lines, each after its own time."""
         # At -vvv the connection shows what a command says, here with the secrets; the result of the task has none
-        before, self._play_context.no_log = self._play_context.no_log, True
+        context = self._connection._play_context
+        before, context.no_log = context.no_log, True
         try:
             done = self._low_level_execute_command(command(name, since, lines))
         finally:
-            self._play_context.no_log = before
+            context.no_log = before
         now, _newline, rest = done["stdout"].replace("\r\n", "\n").partition("\n")
         return done["rc"], now.strip(), rest.splitlines()
 

@@ -63,10 +63,12 @@ class Host:
     def read(self, **arguments: t.Any) -> list[str]:
         task = Task()
         task.action, task.args = "alphacoder.scaleout.container_log", {"name": "shop", **arguments}
-        connection = type("Connection", (), {"_shell": type("Shell", (), {"tmpdir": None})})()
+        shell = type("Shell", (), {"tmpdir": None})
+        # It has a context of its own, as those of Ansible do
+        connection = type("Connection", (), {"_shell": shell, "_play_context": self.play_context})()
         loader = DataLoader()
         templar = Templar(loader=loader, variables={})
-        action = container_log.ActionModule(task, connection, self.play_context, loader, templar, plugin_loaders)
+        action = container_log.ActionModule(task, connection, PlayContext(), loader, templar, plugin_loaders)
         action._low_level_execute_command = self.execute
         result = action.run(task_vars={"inventory_hostname": "app-1"})
         assert result["changed"] is False
