@@ -103,7 +103,7 @@ def process_problems(settings: Settings, problems_of: t.Callable[[Settings], Ite
             yield f"{where} has {key}, which a process does not have; {hint}"
         if name == WEB:
             for key in (key for key in OWN if key in process):
-                yield f"{where} has {key}; remove it, for every app server runs this process once."
+                yield f"{where} has {key}; remove it, for each app server has one container that answers requests."
         elif not process.get("command") and not process.get("entrypoint"):
             yield f"{where} has no command; without one it is what answers requests once more."
         replicas = process.get("replicas", 1)

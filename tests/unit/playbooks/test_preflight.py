@@ -125,6 +125,15 @@ def test_port_that_no_load_balancer_asks_is_named(tmp_path: Path) -> None:
     assert "app-1: app_publish_port is 9000, but the load balancers ask scaleout_app_port, 8000." in said
 
 
+def test_port_that_is_another_one_for_the_load_balancers_is_named(tmp_path: Path) -> None:
+    apps = {name: HOST | {"scaleout_app_port": 9000, "app_publish_port": 9000} for name in ("app-1", "app-2")}
+    done = preflight(tmp_path, everything() | {"app": apps})
+
+    assert done.returncode != 0
+    said = " ".join(done.stdout.split())
+    assert "scaleout_app_port is 9000 for app-1 and 8000 for lb-1. Set it in group_vars/all.yml" in said
+
+
 def test_limit_that_leaves_the_checks_out_is_refused(tmp_path: Path) -> None:
     done = preflight(tmp_path, everything(), "--limit", "lb-1")
 
