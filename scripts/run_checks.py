@@ -33,7 +33,6 @@ FRAME = re.compile(r"^(?:[ ]|\x1b\[[\d;]*m)*│|\x1b\[[\d;]*m", re.MULTILINE)
 DEBIAN_12 = ("env", "MOLECULE_IMAGE=debian-12-x64")
 HAPROXY = ("molecule", "test", "-s", "haproxy")
 APP = ("molecule", "test", "-s", "app")
-REGISTRY = ("molecule", "test", "-s", "registry")
 OWN_APP = ("molecule", "test", "-s", "own-app")
 DATA = ("molecule", "test", "-s", "data")
 OPERATIONS = ("molecule", "test", "-s", "operations")
@@ -110,7 +109,6 @@ CHECKS = (
     Check("data, Debian 13", DATA, droplets=True),
     Check("haproxy, Debian 13", HAPROXY, droplets=True),
     Check("app, Debian 13", APP, droplets=True),
-    Check("registry, Debian 13", REGISTRY, droplets=True),
     Check("own-app, Debian 13", OWN_APP, droplets=True),
     Check("operations, Debian 13", OPERATIONS, droplets=True, alone=True),
 )
