@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import subprocess
 import sys
@@ -103,13 +102,6 @@ class Result:
     def again(self) -> int:
         """Requests that the client had to send again, as browsers do when a server closes a connection that it kept."""
         return sum(request.tries > 1 for request in self.requests)
-
-    @property
-    def in_flight(self) -> int:
-        """How many requests were open at once at most, but for those that waited for a second and more."""
-        quick = [request for request in self.requests if request.seconds < 1]
-        moments = sorted([(r.at, 1) for r in quick] + [(r.at + r.seconds, -1) for r in quick])
-        return max(itertools.accumulate(change for _, change in moments))
 
     @property
     def whole(self) -> float:

@@ -31,7 +31,7 @@ def test_event(service: Service, event: Event) -> None:
     else:
         assert len(result.turned_away) <= IN_FLIGHT, told(result)
     # A hit that is on record without its page: the answer was on its way, or the client or HAProxy asked for it again
-    by_haproxy = max(IN_FLIGHT, result.in_flight) if event.whole is not None else 0
+    by_haproxy = IN_FLIGHT if event.whole is not None else 0
     assert -result.lost <= len(result.failed) + result.again + by_haproxy, told(result)
     if event.whole is not None:
         assert result.whole - (result.ended - result.began) <= event.whole, result.views
