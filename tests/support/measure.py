@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import subprocess
 import sys
@@ -24,7 +25,8 @@ HERE = Path(__file__).resolve().parent
 # Seconds of load before the event, and after it and since every server is UP
 BEFORE = 2.0
 AFTER = 3.0
-# Asks the runtime API ten times a second, and says when an answer differs from the former; {} is no answer
+# Asks the runtime API ten times a second, and says when an answer differs from the former: how often HAProxy has asked
+# a server again since it started (wretr), and the status of each; {} is no answer
 WATCH = """
 import json, socket, time
 last = None
@@ -36,12 +38,14 @@ while True:
             s.sendall(b'show stat -1 4 -1\\n')
             rows = s.makefile().read().removeprefix('# ').strip().splitlines()
         at = {name: number for number, name in enumerate(rows[0].split(','))}
-        found = {row[at['svname']]: row[at['status']].split()[0] for row in (r.split(',') for r in rows[1:])}
+        rows = [row.split(',') for row in rows[1:]]
+        found = {row[at['svname']]: row[at['status']].split()[0] for row in rows}
+        retries = sum(int(row[at['wretr']]) for row in rows)
     except OSError:
-        found = {}
-    if found != last:
-        print(time.time(), json.dumps(found), flush=True)
-        last = found
+        found, retries = {}, 0
+    if (found, retries) != last:
+        print(time.time(), retries, json.dumps(found), flush=True)
+        last = found, retries
     time.sleep(0.1)
 """
 
@@ -71,6 +75,8 @@ class Result:
     up: float
     # Hits that the record has more than before
     recorded: int
+    # How often HAProxy asked a server again: each may be a hit that the former one recorded without its page
+    retried: int
     output: str = ""
     code: int = 0
 
@@ -122,6 +128,8 @@ class Watch:
     service: Service
     balancer: str = ""
     views: list[tuple[float, dict[str, str]]] = field(default_factory=list)
+    # HAProxy's count of retries, each time that it was another one; 0 where HAProxy does not answer
+    retries: list[int] = field(default_factory=lambda: [0])
 
     def __enter__(self) -> Watch:
         self._stopped = threading.Event()
@@ -150,13 +158,22 @@ class Watch:
                 self._process.stdin.write(WATCH)
                 self._process.stdin.close()
             for line in self._process.stdout:
-                at, view = line.split(" ", 1)
-                self.views.append((float(at), json.loads(view)))
+                at, retries, found = line.split(" ", 2)
+                view = json.loads(found)
+                self.retries.append(int(retries))
+                if not self.views or self.views[-1][1] != view:
+                    self.views.append((float(at), view))
             self._process.wait()
             if not self._stopped.is_set():
                 # The load balancer is gone
                 self.views.append((time.time(), {}))
+                self.retries.append(0)
                 self._stopped.wait(0.5)
+
+    def retried(self, since: int) -> int:
+        """How often HAProxy has asked a server again since `retries` had that length. It counts anew when it starts."""
+        counts = self.retries[since - 1 :]
+        return sum(later - former if later >= former else later for former, later in itertools.pairwise(counts))
 
     def whole_since(self) -> float | None:
         """Since when every server is UP, or None."""
@@ -208,6 +225,7 @@ def measure(service: Service, event: Callable[[Service], subprocess.CompletedPro
     with Watch(service) as watch:
         wait_until("every server UP", lambda: watch.whole_since(), 60)
         _, before = record(service)
+        seen = len(watch.retries)
         with load(f"http://{service.address}/") as requests:
             time.sleep(BEFORE)
             began = time.time()
@@ -218,6 +236,7 @@ def measure(service: Service, event: Callable[[Service], subprocess.CompletedPro
             wait_until("every server UP to stay", lambda: watch.is_whole(ended), 120)
         up = watch.whole_since() or time.time()
         after, _ = record(service)
+        retried = watch.retried(seen)
     return Result(
         began=began,
         ended=ended,
@@ -225,6 +244,7 @@ def measure(service: Service, event: Callable[[Service], subprocess.CompletedPro
         views=watch.views,
         up=up,
         recorded=after - before,
+        retried=retried,
         output=done.stdout if done else "",
         code=done.returncode if done else 0,
     )

@@ -8,6 +8,7 @@ import base64
 import http.client
 import json
 import re
+import shlex
 import socket
 import ssl
 import time
@@ -503,6 +504,31 @@ def test_client_cannot_forge_what_servers_are_told_of_it(balancer: Balancer) -> 
     assert reply.seen_headers("X-Forwarded-For") == [reply.client.split(":")[0]]
     assert reply.seen_headers("X-Forwarded-Proto") == ["http"]
     assert reply.seen_headers("Forwarded") == []
+
+
+def test_what_a_trusted_proxy_says_of_the_client_holds(balancer: Balancer) -> None:
+    headers = FORGED | {"X-Forwarded-Host": "shop.example.org", "X-Forwarded-Port": "443"}
+    said = [word for name, value in headers.items() for word in ("--header", f"{name}: {value}")]
+    command = shlex.join(["curl", "--silent", *said, f"http://{balancer.private_address}/"])
+    trusted, other = balancer.servers[:2]
+
+    def told(name: str) -> dict[str, str]:
+        seen = json.loads(balancer.service.host(name).check_output(command))
+        return {key.lower(): value for key, value in seen["headers"] if "forwarded" in key.lower()}
+
+    assert told(trusted) == {
+        "forwarded": "for=192.0.2.1",
+        "x-forwarded-for": "192.0.2.1",
+        "x-forwarded-proto": "https",
+        "x-forwarded-host": "shop.example.org",
+        "x-forwarded-port": "443",
+    }
+    assert told(other) == {
+        "x-forwarded-for": balancer.service.hostvars[other]["private_address"],
+        "x-forwarded-proto": "http",
+        "x-forwarded-host": balancer.private_address,
+        "x-forwarded-port": "80",
+    }
 
 
 def test_every_request_has_an_id_of_its_own_that_the_log_has_too(balancer: Balancer) -> None:
