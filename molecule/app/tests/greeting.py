@@ -35,7 +35,7 @@ class Guest(Visitor):
 
     def hold(self, address: str) -> tuple[int, str]:
         """Ask for what is answered once somebody asks for /let-go."""
-        return self.get(address, "/hold", timeout=90)
+        return self.get(address, "/hold", timeout=180)
 
     def server(self, address: str) -> str:
         """Who answers with the greeting."""

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Each event under 200 requests a second. `make bench-operations` prints and draws what they cost."""
+"""Events under 200 requests a second. `make bench-operations` prints and draws what they cost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,22 @@ def told(result: Result) -> str:
     return f"{len(result.failed)} of {len(result.requests)} failed: {errors.most_common(5)}\n{result.output[-3000:]}"
 
 
-@pytest.mark.parametrize("event", [pytest.param(event, id=event.name) for event in EVENTS])
+# What other tests show: each event takes a minute here. `make bench-operations` measures these, too.
+ELSEWHERE = {
+    "reload-haproxy": "haproxy: test_50_reloads_fail_no_request",
+    "run-site": "default and app: idempotence",
+    "deploy-good": "here: the first of deploy-twice-at-once",
+    "deploy-never-ready": "app: test_release_that_fails_goes_back_and_says_why",
+    "deploy-missing": "app: test_image_that_is_nowhere_changes_nothing",
+    "rollback": "app: test_rollback_in_halves_takes_over_a_lock, own-app: test_rollback_runs_no_migration",
+    "scale-out": "app: test_scale_out_brings_the_release_to_new_servers",
+    "scale-in": "app: test_scale_in_drains_on_both_before_it_removes",
+}
+
+
+@pytest.mark.parametrize(
+    "event", [pytest.param(event, id=event.name) for event in EVENTS if event.name not in ELSEWHERE]
+)
 def test_event(service: Service, event: Event) -> None:
     result = measure(service, event.run)
 
