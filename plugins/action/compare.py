@@ -19,7 +19,6 @@ from pathlib import Path
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.common.text.converters import to_bytes
 from ansible.plugins.action import ActionBase
-from ansible.release import __version__ as core_version
 
 Entry = dict[str, t.Any]
 Facts = dict[str, str]
@@ -143,9 +142,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         )
         # The lookup adds to the list of paths
         variables = {**task_vars, "ansible_search_path": list(task_vars.get("ansible_search_path", []))}
-        # Before 2.19 a text that looks like JSON would come back as data
-        options = {"convert_data": False} if core_version.startswith("2.18.") else {}
-        [text] = lookup.run([template], variables=variables, **options)
+        [text] = lookup.run([template], variables=variables)
         return t.cast("bytes", to_bytes(text, errors="surrogate_or_strict"))
 
 

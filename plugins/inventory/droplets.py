@@ -299,25 +299,6 @@ from ansible_collections.alphacoder.scaleout.plugins.module_utils._pool import (
     services_of,
 )
 
-try:
-    # From ansible-core 2.19 on, only what is marked as trusted is a template
-    from ansible.template import trust_as_template  # pylint: disable=unused-import  # noqa: F401
-
-    def _untrusted(value: t.Any) -> t.Any:
-        return value
-
-except ImportError:
-    from ansible.utils.unsafe_proxy import wrap_var
-
-    def _untrusted(value: t.Any) -> t.Any:
-        # Mark only what could be a template, because ansible-inventory shows the mark
-        if isinstance(value, str):
-            return wrap_var(value) if "{" in value else value
-        if isinstance(value, dict):
-            return {key: _untrusted(one) for key, one in value.items()}
-        return [_untrusted(one) for one in value] if isinstance(value, list) else value
-
-
 if t.TYPE_CHECKING:
     from ansible.inventory.host import Host
     from ansible.parsing.dataloader import DataLoader
@@ -531,7 +512,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         also = {field: raw.get(field) for field in self.get_option("attributes")}
         also["reserved_ipv4"] = next((address for address in public_ipv4s(raw) if address in reserved), None)
         prefix = self.get_option("hostvars_prefix")
-        return {f"{prefix}{field}": _untrusted(value) for field, value in {**also, **droplet}.items()}
+        return {f"{prefix}{field}": value for field, value in {**also, **droplet}.items()}
 
     def _is_true(self, expression: str, hostvars: Item, name: str) -> bool:
         try:
@@ -572,7 +553,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         host = self.inventory.hosts[name]
         address = droplet[self.get_option("connect_with")]
         if address:
-            hostvars = {**hostvars, "ansible_host": _untrusted(address)}
+            hostvars = {**hostvars, "ansible_host": address}
         for variable, value in hostvars.items():
             host.set_variable(variable, value)
         for group in self._groups(droplet):
@@ -639,7 +620,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         self.display.warning(self._nothing_found())
         if unclaimed:
             # For a playbook that ends because there are no hosts
-            self.inventory.set_variable("all", "scaleout_unclaimed", _untrusted(unclaimed))
+            self.inventory.set_variable("all", "scaleout_unclaimed", unclaimed)
             self.display.warning(
                 "These droplets are of no service, because they were made before there were services: "
                 f"{_some(unclaimed)}. {ADOPT}."

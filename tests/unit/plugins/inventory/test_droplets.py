@@ -769,9 +769,8 @@ class TestCommand:
         path = inventory.write(api_token=None)
         done = self.run(path, "--list", token="dop_v1_refused77")
         assert (done.returncode, done.stdout) == (1, "")
-        # ansible-core 2.18 says "ERROR! "
-        assert done.stderr.removeprefix("[ERROR]: ").removeprefix("ERROR! ") == (
-            f"{path}: DigitalOcean API, GET /droplets: status 401 (Unable to authenticate you.): "
+        assert done.stderr == (
+            f"[ERROR]: {path}: DigitalOcean API, GET /droplets: status 401 (Unable to authenticate you.): "
             "the token was refused; check that api_token is complete and still valid\n"
         )
 
