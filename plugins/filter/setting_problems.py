@@ -12,7 +12,6 @@ author: Alphacoder (@alphacoder)
 description:
   - Says of each setting that cannot work, and of each name that the role does not know, which one it is, and what would
     be right. No sentence has a secret.
-  - Types and required settings are checked by the role's argument specs, and are taken as checked.
 positional: role
 options:
   _input:
@@ -43,8 +42,7 @@ EXAMPLES = r"""
     that: problems == []
     fail_msg: "{{ problems | join('\n') }}"
   vars:
-    names: "{{ query('ansible.builtin.varnames', '^redis_') }}"
-    settings: "{{ dict(names | zip(query('ansible.builtin.vars', *names))) }}"
+    settings: {redis_port: 70000}
     problems: "{{ settings | alphacoder.scaleout.setting_problems('redis') }}"
 """
 
@@ -57,30 +55,18 @@ _value:
 
 import typing as t
 
-from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_app import app_problems
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_deploy import deploy_problems
-from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_docker import docker_problems
-from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_haproxy import haproxy_problems
-from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_hits import hits_problems
-from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_postgresql import postgresql_problems
-from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_redis import redis_problems
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_roles import problems_of_role
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_service import service_problems
 
-PROBLEMS: dict[str, t.Callable[..., list[str]]] = {
-    "app": app_problems,
-    "deploy": deploy_problems,
-    "docker": docker_problems,
-    "haproxy": haproxy_problems,
-    "hits": hits_problems,
-    "postgresql": postgresql_problems,
-    "redis": redis_problems,
-    "service": service_problems,
-}
+OF_PLAYBOOKS: dict[str, t.Callable[..., list[str]]] = {"deploy": deploy_problems, "service": service_problems}
 
 
 def setting_problems(settings: dict[str, t.Any], role: str, **more: t.Any) -> list[str]:
     """A sentence for each problem. See DOCUMENTATION."""
-    return PROBLEMS[role](settings, **more)
+    if role in OF_PLAYBOOKS:
+        return OF_PLAYBOOKS[role](settings, **more)
+    return problems_of_role(role, settings, {}, **more)
 
 
 class FilterModule:

@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
-import difflib
 import typing as t
 from collections.abc import Collection, Mapping
+
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_names import meant
 
 Settings = Mapping[str, t.Any]
 
@@ -35,24 +36,22 @@ def unknown_names(
         if name in removed:
             found.append(f"{name} was removed; {removed[name]}.")
             continue
-        # Without what they have in common
-        near = difflib.get_close_matches(name[len(role) :], [option[len(role) :] for option in options], 1)
-        hint = (
-            f"did you mean {role}{near[0]}?"
-            if near
-            else f"{f'roles/{role}/README.md' if not owner else 'docs/day-two.md'} lists them."
-        )
+        near = meant(name, role, [option for option in options if option.startswith(f"{role}_")])
+        readme = f"roles/{role}/README.md" if not owner else "docs/day-two.md"
+        hint = f"did you mean {near}?" if near else f"{readme} lists them."
         found.append(f"{name} is no variable of {owner or f'role {role}'}; {hint}")
     return found
 
 
 def not_between(settings: Settings, name: str, low: int, high: int | None = None) -> list[str]:
     """A sentence if the number is below or above these; a variable that isn't set is right."""
+    wanted = f"{low} or more" if high is None else f"between {low} and {high}"
     try:
         value = int(settings.get(name, low))
     except (TypeError, ValueError):
-        value = low - 1
-    if value >= low and (high is None or value <= high):
-        return []
-    wanted = f"{low} or more" if high is None else f"between {low} and {high}"
-    return [f"{name} is {settings[name]}; it must be {wanted}."]
+        return [f"{name} is {settings[name]}; it must be a number, {wanted}."]
+    return (
+        []
+        if value >= low and (high is None or value <= high)
+        else [f"{name} is {settings[name]}; it must be {wanted}."]
+    )

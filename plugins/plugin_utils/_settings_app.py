@@ -13,46 +13,8 @@ from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_mounts im
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_options import option_problems
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_processes import process_problems
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings import not_between, unknown_names
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_names import options_of
 
-OPTIONS = (
-    "app_after_release",
-    "app_assets",
-    "app_before_release",
-    "app_beside",
-    "app_beside_port",
-    "app_capabilities",
-    "app_command",
-    "app_container_options",
-    "app_cpus",
-    "app_entrypoint",
-    "app_env",
-    "app_files",
-    "app_health",
-    "app_health_path",
-    "app_health_timeout",
-    "app_hosts",
-    "app_image",
-    "app_image_archive",
-    "app_instance_id",
-    "app_memory",
-    "app_min_ready_seconds",
-    "app_name",
-    "app_port",
-    "app_processes",
-    "app_publish_address",
-    "app_publish_port",
-    "app_read_only",
-    "app_registry",
-    "app_released_by",
-    "app_releases_kept",
-    "app_replace",
-    "app_run_timeout",
-    "app_state",
-    "app_stop_timeout",
-    "app_tmpfs",
-    "app_user",
-    "app_volumes",
-)
 # The number of app servers, and facts of the role
 OTHERS = (
     "app_count",
@@ -78,7 +40,7 @@ AT_LEAST = {
 
 def app_problems(settings: dict[str, t.Any]) -> list[str]:
     """A sentence for each problem."""
-    problems = unknown_names(settings, "app", OPTIONS, also=OTHERS)
+    problems = unknown_names(settings, "app", options_of("app"), also=OTHERS)
 
     def check(name: str, pattern: re.Pattern[str], wanted: str) -> None:
         value = settings.get(name)

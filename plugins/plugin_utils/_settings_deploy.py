@@ -9,30 +9,23 @@ import typing as t
 
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings import not_between, unknown_names
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_app import IMAGE
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_names import (
+    OF_ROLLOUT,
+    PLAYBOOKS,
+    options_of,
+)
 
-OPTIONS = (
-    "deploy_batch",
-    "deploy_break_lock",
-    "deploy_drain_timeout",
-    "deploy_ready_timeout",
-    "deploy_release_commands",
-)
-SERVICE = tuple(
-    f"scaleout_{name}"
-    for name in re.findall(
-        r"\w+",
-        "adopt app_hosts app_port app_servers backend build_role database_url destroy haproxy_server http_check "
-        "httpchk image inventory_service max_removals pools redis_url region secrets_dir service ssh_keys "
-        "timeout_check unclaimed",
-    )
-)
 BATCH = re.compile(r"[1-9]\d*%?")
 
 
 def deploy_problems(settings: dict[str, t.Any]) -> list[str]:
     """A sentence for each problem."""
-    problems = unknown_names(settings, "deploy", OPTIONS, owner="the playbooks")
-    problems += unknown_names(settings, "scaleout", SERVICE, owner="the playbooks")
+    problems = unknown_names(settings, "deploy", PLAYBOOKS, owner="the playbooks")
+    problems += unknown_names(settings, "scaleout", PLAYBOOKS, owner="the playbooks")
+    # Those of the role itself may be for a playbook of the user's own
+    problems += unknown_names(settings, "rollout", {*options_of("rollout"), *OF_ROLLOUT}, owner="the playbooks")
+    for name in sorted(OF_ROLLOUT.keys() & settings):
+        problems.append(f"{name} is what the playbooks give role rollout; set {OF_ROLLOUT[name]} instead.")
     release = settings.get("release")
     if release is not None and not IMAGE.fullmatch(str(release)):
         problems.append(

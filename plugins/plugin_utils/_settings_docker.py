@@ -8,14 +8,8 @@ from __future__ import annotations
 import re
 
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings import Settings, unknown_names
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_names import options_of
 
-OPTIONS = (
-    "docker_daemon_options",
-    "docker_packages_from",
-    "docker_repository",
-    "docker_repository_fingerprint",
-    "docker_users",
-)
 SOURCES = ("distribution", "docker")
 # What apt reads in one word, without a slash at the end
 ADDRESS = re.compile(r"https?://[A-Za-z0-9.:_~/-]*[A-Za-z0-9._~-]")
@@ -25,7 +19,7 @@ USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 def docker_problems(settings: Settings) -> list[str]:
     """A sentence for each problem."""
-    problems = unknown_names(settings, "docker", OPTIONS)
+    problems = unknown_names(settings, "docker", options_of("docker"))
     options = settings.get("docker_daemon_options", {})
     if not isinstance(options, dict):
         problems.append("docker_daemon_options must be a dictionary, such as {live-restore: true}.")

@@ -9,23 +9,9 @@ import typing as t
 from collections.abc import Iterator
 
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings import unknown_names
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_names import options_of
 
 WORDS = re.compile(r"\w+")
-# What meta/argument_specs.yml has, without the prefix
-OPTIONS = tuple(
-    f"haproxy_{name}"
-    for name in WORDS.findall(
-        """
-acl allow backend_extra backends balance bind certificates cookie default_server defaults_extra deny error_pages extra
-files frontend_extra frontends global_extra hard_stop_after hash_type http_after_response http_check http_request
-http_response http_reuse httpchk install_from log_days log_format maintenance maintenance_page maxconn mode rate_limit
-redirect retries retry_on servers ssl_default_bind_ciphers ssl_default_bind_ciphersuites ssl_default_bind_options
-stats_bind stats_password stats_user stick stick_table sysctl tcp_request timeout_check timeout_client timeout_connect
-timeout_http_keep_alive timeout_http_request timeout_queue timeout_server timeout_tunnel trusted_proxies
-unique_id_format use_backend wait_for_server
-        """,
-    )
-)
 # Names of the sections that the role makes itself, each where the variable has a value
 OWN_SECTIONS = {
     "haproxy_frontends": {"public": "haproxy_bind", "stats": "haproxy_stats_bind"},
@@ -232,7 +218,7 @@ def _problems(settings: Section) -> Iterator[str]:
     mode = settings.get("haproxy_mode", "http")
     frontends: list[Section] = settings.get("haproxy_frontends") or []
     backends: list[Section] = settings.get("haproxy_backends") or []
-    yield from unknown_names(settings, "haproxy", OPTIONS)
+    yield from unknown_names(settings, "haproxy", options_of("haproxy"))
     extra = "\n".join(_lines(settings.get("haproxy_extra")))
     targets = ["app"] if settings.get("haproxy_servers") else []
     targets += [str(section["name"]) for section in backends]

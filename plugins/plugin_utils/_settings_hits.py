@@ -9,8 +9,8 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings import unknown_names
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_names import options_of
 
-OPTIONS = ("hits_base_image", "hits_base_image_archive", "hits_cache_dir", "hits_python_version")
 # A fact of the role
 OTHERS = ("hits_release",)
 REMOVED = {
@@ -27,7 +27,7 @@ REMOVED = {
 
 def hits_problems(settings: dict[str, t.Any]) -> list[str]:
     """A sentence for each problem."""
-    problems = unknown_names(settings, "hits", OPTIONS, also=OTHERS, removed=REMOVED)
+    problems = unknown_names(settings, "hits", options_of("hits"), also=OTHERS, removed=REMOVED)
     version, archive = settings.get("hits_python_version", "3.13"), settings.get("hits_base_image_archive", "")
     if not re.fullmatch(r"3[.][0-9]+", version):
         problems.append(

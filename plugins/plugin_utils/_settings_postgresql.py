@@ -13,33 +13,8 @@ from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings impo
     not_between,
     unknown_names,
 )
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_names import options_of
 
-OPTIONS = (
-    "postgresql_password",
-    "postgresql_database",
-    "postgresql_user",
-    "postgresql_listen_addresses",
-    "postgresql_port",
-    "postgresql_client_addresses",
-    "postgresql_memory_percent",
-    "postgresql_shared_buffers",
-    "postgresql_effective_cache_size",
-    "postgresql_maintenance_work_mem",
-    "postgresql_work_mem",
-    "postgresql_max_connections",
-    "postgresql_settings",
-    "postgresql_hba",
-    "postgresql_locale",
-    "postgresql_packages",
-    "postgresql_extensions",
-    "postgresql_databases",
-    "postgresql_users",
-    "postgresql_enable_checksums",
-    "postgresql_backup_enabled",
-    "postgresql_backup_directory",
-    "postgresql_backup_hour",
-    "postgresql_backup_days",
-)
 # Those of the entry point restore
 RESTORE = (
     "postgresql_restore_database",
@@ -163,7 +138,7 @@ def _extension_problems(where: str, names: t.Any) -> list[str]:
 
 def postgresql_problems(settings: Settings) -> list[str]:
     """A sentence for each problem, without a password."""
-    problems = unknown_names(settings, "postgresql", OPTIONS, also=RESTORE)
+    problems = unknown_names(settings, "postgresql", options_of("postgresql"), also=RESTORE)
     if len(str(settings.get("postgresql_password", ""))) < 12:
         problems.append("postgresql_password must have at least 12 characters.")
     database, user = (str(settings.get(f"postgresql_{name}", "app")) for name in ("database", "user"))

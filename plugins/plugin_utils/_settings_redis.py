@@ -12,21 +12,8 @@ from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings impo
     not_between,
     unknown_names,
 )
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_names import options_of
 
-OPTIONS = (
-    "redis_password",
-    "redis_user",
-    "redis_acl",
-    "redis_admin_password",
-    "redis_users",
-    "redis_bind",
-    "redis_port",
-    "redis_appendonly",
-    "redis_appendfsync",
-    "redis_memory_percent",
-    "redis_maxmemory",
-    "redis_maxmemory_policy",
-)
 USER = re.compile(r"[A-Za-z0-9_-]+")
 ACL_RULE = re.compile(
     r"[+-]@?[A-Za-z][A-Za-z0-9|_-]*|(~|%[RW]+~|&).+|(all|reset)(keys|channels)|(all|no)commands",
@@ -67,7 +54,7 @@ def _users_problems(settings: Settings) -> list[str]:
 
 def redis_problems(settings: Settings) -> list[str]:
     """A sentence for each problem, without a password."""
-    problems = unknown_names(settings, "redis", OPTIONS)
+    problems = unknown_names(settings, "redis", options_of("redis"))
     password, admin = (str(settings.get(f"redis_{name}", "")) for name in ("password", "admin_password"))
     if len(password) < 12:
         problems.append("redis_password must have at least 12 characters.")

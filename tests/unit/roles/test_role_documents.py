@@ -4,14 +4,12 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.alphacoder.scaleout.plugins.filter.setting_problems import PROBLEMS
 
 from scripts import role_readmes
 
@@ -43,14 +41,6 @@ def test_variables_begin_with_the_role_and_say_their_type(role: str) -> None:
 
 def test_readme_has_the_tables_of_the_argument_specs(role: str) -> None:
     assert (ROLES / role / "README.md").read_text() == role_readmes.readme(ROLES / role), "run scripts/role_readmes.py"
-
-
-def test_preflight_knows_the_options(role: str) -> None:
-    if role not in PROBLEMS:
-        pytest.skip("a role of the playbooks' own settings")
-    module = f"ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_{role}"
-
-    assert sorted(importlib.import_module(module).OPTIONS) == sorted(specs(role)["main"]["options"])
 
 
 def test_secrets_are_marked(role: str) -> None:
