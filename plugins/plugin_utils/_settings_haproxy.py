@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import difflib
+import ipaddress
 import re
 import typing as t
 from collections.abc import Iterator
@@ -36,6 +38,17 @@ MINIMUM = {"haproxy_maxconn": 0, "haproxy_retries": 0, "haproxy_log_days": 1}
 ONLY_HTTP = WORDS.findall(
     "http_request http_response http_after_response redirect rate_limit cookie maintenance http_reuse retry_on"
 )
+# Algorithms, and what a server line says of checks and load: words for which others are meant that HAProxy names badly
+ALGORITHMS = re.findall(
+    r"[\w-]+",
+    "first hash hdr leastconn log-hash log-sticky none random rdp-cookie roundrobin source static-rr sticky uri "
+    "url_param",
+)
+OF_SERVERS = WORDS.findall("downinter fall fastinter inter maxconn maxqueue rise slowstart weight")
+HOST = re.compile(r"localhost|([\w-]+\.)+[A-Za-z][\w-]*", re.ASCII)
+# Timeouts that HAProxy ignores in a section, with a warning
+NOT_OF_FRONTENDS = WORDS.findall("check connect queue server server_fin tunnel")
+NOT_OF_BACKENDS = WORDS.findall("client client_fin")
 BALANCE_OF_HTTP = re.compile(r"(uri|url_param|hdr)\b")
 
 Section = dict[str, t.Any]
@@ -93,7 +106,70 @@ def _http(path: Path, section: Section, mode: str) -> Iterator[str]:
             yield _wrong(path("balance"), section["balance"], right)
 
 
+def _addresses(where: str, addresses: t.Any) -> Iterator[str]:
+    """HAProxy says it, too, but when the app has been changed already."""
+    for entry in addresses or []:
+        # -f has a file of addresses
+        wrong = [] if str(entry).startswith("-") else [word for word in str(entry).split() if not _is_address(word)]
+        for word in wrong:
+            right = "an address or a network, such as '192.0.2.0/24'; for everyone, '0.0.0.0/0' and '::/0'"
+            yield _wrong(where, word, right)
+
+
+def _is_address(text: str) -> bool:
+    address, slash, mask = text.partition("/")
+    # 10/8 is 10.0.0.0/8
+    if re.fullmatch(r"\d+(\.\d+){0,2}", address):
+        address += ".0" * (3 - address.count("."))
+    try:
+        ipaddress.ip_network(address + slash + mask, strict=False)
+    except ValueError:
+        return HOST.fullmatch(text) is not None
+    return True
+
+
+def _words(path: Path, section: Section) -> Iterator[str]:
+    """A slip of the pen, which HAProxy would find when the app has been changed already. All else is HAProxy's."""
+    balance = str(section.get("balance") or "")
+    if near := _slip(re.split(r"[\s(]", balance)[0], ALGORITHMS):
+        yield _wrong(path("balance"), balance, f"an algorithm of HAProxy; did you mean {near}?")
+    lines = [(path("default_server"), section.get("default_server"))]
+    for server in section.get("servers") or []:
+        lines.append((f"options of server {server['name']} in {path('servers')}", server.get("options")))
+    for where, line in lines:
+        for word in str(line or "").split():
+            if near := _slip(word, OF_SERVERS):
+                yield _wrong(where, line, f"words of a server line; {word} is none, did you mean {near}?")
+
+
+def _slip(word: str, words: list[str]) -> str:
+    return "" if word in words else next(iter(difflib.get_close_matches(word, words, 1, 0.8)), "")
+
+
+def _timeouts(path: Path, section: Section, settings: Section, ignored: list[str], mode: str) -> Iterator[str]:
+    """What HAProxy leaves out, with or without a warning."""
+    timeouts = section.get("timeout") or {}
+    for keyword, value in timeouts.items():
+        if not _is_timeout(value):
+            yield _wrong(f"{path('timeout')}: {keyword}", value, A_TIME)
+        if keyword.replace("-", "_") in ignored:
+            of = "frontend" if ignored is NOT_OF_BACKENDS else "backend"
+            yield f"{path('timeout')}: {keyword} has no effect there, for it is of a {of}; move it to one"
+    tunnel = timeouts.get("tunnel", settings.get("haproxy_timeout_tunnel", "1h"))
+    if mode == "tcp" and tunnel not in (0, "0") and not _begins_later(section):
+        for keyword in sorted({"client", "server"} & timeouts.keys() - set(ignored)):
+            yield f"{path('timeout')}: {keyword} has no effect in mode tcp; set tunnel in timeout of the backend"
+
+
+def _begins_later(section: Section) -> bool:
+    """Whether a client first shakes hands, or its first bytes are looked at: timeout client holds until then."""
+    bind = " ".join(_lines(section.get("bind")))
+    return re.search(r"\b(ssl|accept-proxy)\b", bind) is not None or bool(section.get("tcp_request"))
+
+
 def _frontend(path: Path, section: Section, backends: list[str]) -> Iterator[str]:
+    for key in ("allow", "deny"):
+        yield from _addresses(path(key), section.get(key))
     for line in _lines(section.get("http_request")):
         if line.split()[:1] == ["allow"]:
             right = "a line that does not end the rules, for those of X-Forwarded-For come after it: 'deny unless …'"
@@ -117,6 +193,7 @@ def _frontend(path: Path, section: Section, backends: list[str]) -> Iterator[str
 
 
 def _backend(path: Path, section: Section) -> Iterator[str]:
+    yield from _words(path, section)
     words = str(section.get("cookie") or "insert").split()
     if not {"insert", "rewrite", "prefix"} & set(words):
         right = "a name and one of insert, rewrite and prefix, such as 'SERVERID insert indirect nocache httponly'"
@@ -151,6 +228,29 @@ def _names(variable: str, sections: list[Section], settings: Section) -> Iterato
             yield _wrong(f"name in {variable}", name, f"another one, for the role itself makes {' and '.join(own)}")
     for name in _doubles(names):
         yield f"{variable} must not have two sections of one name ({name})"
+
+
+def _shared_names(frontends: list[Section], backends: list[Section], settings: Section) -> Iterator[str]:
+    """HAProxy refuses it from 3.3 on, so that an upgrade would end with a load balancer that does not start."""
+    own = {
+        variable: [name for name, of in OWN_SECTIONS[variable].items() if settings.get(of)] for variable in OWN_SECTIONS
+    }
+    for variable, sections, others in (
+        ("haproxy_frontends", frontends, own["haproxy_backends"]),
+        ("haproxy_backends", backends, [str(one["name"]) for one in frontends] + own["haproxy_frontends"]),
+    ):
+        for section in sections:
+            if str(section["name"]) in others:
+                of = "frontend" if sections is backends else "backend"
+                yield _wrong(f"name in {variable}", section["name"], f"another one, for a {of} has it")
+
+
+def _tcp_timeouts(settings: Section, frontends: list[Section], modes: list[str]) -> Iterator[str]:
+    if settings.get("haproxy_timeout_tunnel") in (0, "0") or "http" in modes or any(map(_begins_later, frontends)):
+        return
+    for name in ("haproxy_timeout_client", "haproxy_timeout_server"):
+        if name in settings and settings[name] != options_of("haproxy")[name]["default"]:
+            yield f"{name} has no effect, for all is in mode tcp; set haproxy_timeout_tunnel instead"
 
 
 def _listeners(binds: list[tuple[str, object]]) -> Iterator[str]:
@@ -238,20 +338,24 @@ def _problems(settings: Section) -> Iterator[str]:
         for section in sections:
             path = _path(variable, section)
             yield from _http(path, section, section.get("mode") or mode)
-            for keyword, value in (section.get("timeout") or {}).items():
-                if not _is_timeout(value):
-                    yield _wrong(f"{path('timeout')}: {keyword}", value, A_TIME)
+            ignored = NOT_OF_FRONTENDS if sections is frontends else NOT_OF_BACKENDS
+            yield from _timeouts(path, section, settings, ignored, section.get("mode") or mode)
             if sections is frontends:
                 yield from _frontend(path, section, targets)
                 binds.append((path("bind"), section["bind"]))
             else:
                 yield from _backend(path, section)
 
+    yield from _shared_names(frontends, backends, settings)
     yield from _dropped(settings)
     modes = [mode] * bool(settings.get("haproxy_bind")) + [section.get("mode") or mode for section in frontends]
     if settings.get("haproxy_trusted_proxies") and "http" not in modes:
         right = "empty, for no frontend has mode http, and others see only the proxy's address"
         yield _wrong("haproxy_trusted_proxies", settings["haproxy_trusted_proxies"], right)
+    yield from _addresses("haproxy_trusted_proxies", settings.get("haproxy_trusted_proxies"))
+    yield from _tcp_timeouts(
+        settings, [flat, *frontends], modes + [section.get("mode") or mode for section in backends]
+    )
     yield from _listeners([*binds, ("haproxy_stats_bind", settings.get("haproxy_stats_bind"))])
     yield from _times(settings)
     yield from _certificates(settings.get("haproxy_certificates") or [])

@@ -391,7 +391,6 @@ def test_haproxy_takes_every_feature_at_once(haproxy_program: str, etc: Path) ->
                 "bind": "*:5432",
                 "mode": "tcp",
                 "default_backend": "postgres",
-                "timeout": {"client": "1h"},
             },
             {"name": "behind", "bind": "*:81 accept-proxy", "allow": ["2001:db8::/32"], "default_backend": "api"},
         ],
@@ -405,6 +404,7 @@ def test_haproxy_takes_every_feature_at_once(haproxy_program: str, etc: Path) ->
                 "stick_table": "type ip size 1m expire 30m",
                 "stick": ["on src"],
                 "option": "pgsql-check user me",
+                "timeout": {"tunnel": "4h"},
                 "servers": [{**SERVERS[0], "slowstart": "30s", "maxconn": 5, "maxqueue": 3, "backup": True}],
             },
         ],
@@ -521,7 +521,9 @@ def valid_variables(draw: st.DrawFn) -> dict[str, Any]:
         "haproxy_retries": draw(st.integers(0, 5)),
         "haproxy_log_format": draw(st.sampled_from([defaults()["haproxy_log_format"], "", '%ci %ST %{+Q}r "%ID"'])),
     }
-    for name in ("connect", "client", "server", "http_request", "http_keep_alive", "queue", "check", "tunnel"):
+    # In mode tcp, tunnel holds instead of client and server
+    of_http = ("client", "server") if mode == "http" else ()
+    for name in (*of_http, "connect", "http_request", "http_keep_alive", "queue", "check", "tunnel"):
         if draw(st.booleans()):
             variables[f"haproxy_timeout_{name}"] = draw(times)
     variables["haproxy_backends"] = []
@@ -529,7 +531,7 @@ def valid_variables(draw: st.DrawFn) -> dict[str, Any]:
     for name in draw(st.lists(words, max_size=3, unique=True)):
         modes[name] = draw(st.sampled_from(["http", "tcp"]))
         more = draw(
-            optional(**backend(modes[name]), retries=st.integers(0, 9), timeout=optional(server=times, queue=times))
+            optional(**backend(modes[name]), retries=st.integers(0, 9), timeout=optional(tunnel=times, queue=times))
         )
         variables["haproxy_backends"].append(
             {"name": name, "mode": modes[name], "servers": draw(servers(modes[name])), **more}
@@ -539,7 +541,7 @@ def valid_variables(draw: st.DrawFn) -> dict[str, Any]:
     for number, name in enumerate(draw(st.lists(others, max_size=3, unique=True))):
         of = draw(st.sampled_from(["http", "tcp"]))
         targets = [target for target, target_mode in modes.items() if target_mode == of]
-        more = draw(optional(**frontend(of), maxconn=st.integers(1, 5000), timeout=optional(client=times)))
+        more = draw(optional(**frontend(of), maxconn=st.integers(1, 5000), timeout=optional(client_fin=times)))
         if targets:
             more["default_backend"] = draw(st.sampled_from(targets))
         variables["haproxy_frontends"].append({"name": name, "mode": of, "bind": f"*:{9000 + number}", **more})

@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_haproxy import haproxy_problems
-from haproxy_role import SERVERS, defaults, refusal, render
+from haproxy_role import SERVERS, defaults, place, refusal, render
 from support.programs import haproxy_version
 
 TLS = {"name": "site", "content": "-----BEGIN CERTIFICATE-----\n…\n-----BEGIN PRIVATE KEY-----\n…\n"}
@@ -83,6 +85,49 @@ def test_defaults_with_a_server_are_right() -> None:
         (
             {"haproxy_stats_bind": "*:80", "haproxy_stats_password": "x" * 12},
             "haproxy_stats_bind is '*:80'; it must be an address that nothing",
+        ),
+        (
+            {"haproxy_frontends": [{"name": "api", "bind": "*:81"}], "haproxy_backends": [{"name": "api"}]},
+            "name in haproxy_backends is 'api'; it must be another one, for a frontend has it",
+        ),
+        (frontend(name="app"), "name in haproxy_frontends is 'app'; it must be another one, for a backend has it"),
+        (backend(name="public"), "name in haproxy_backends is 'public'; it must be another one, for a frontend has it"),
+        # Addresses
+        (
+            {"haproxy_trusted_proxies": ["everyone"]},
+            "haproxy_trusted_proxies is 'everyone'; it must be an address or a network, such as '192.0.2.0/24'; for",
+        ),
+        ({"haproxy_allow": ["10.0.0.300"]}, "haproxy_allow is '10.0.0.300'; it must be an address or a network"),
+        ({"haproxy_deny": ["10.0.0.1 10.0.0.0/33"]}, "haproxy_deny is '10.0.0.0/33'; it must be an address"),
+        (frontend(allow=["all"]), "allow of extra in haproxy_frontends is 'all'; it must be an address or a network"),
+        # Slips of the pen
+        ({"haproxy_balance": "leastcon"}, "haproxy_balance is 'leastcon'; it must be an algorithm of HAProxy; did you"),
+        (backend(balance="ur depth 2"), "balance of api in haproxy_backends is 'ur depth 2'; it must be"),
+        (
+            {"haproxy_default_server": "intr 3s fall 2"},
+            "it must be words of a server line; intr is none, did you mean inter?",
+        ),
+        (
+            backend(servers=[{**SERVERS[0], "options": "weigth 5"}]),
+            "options of server app-1 in servers of api in haproxy_backends is 'weigth 5'; it must be words of a server",
+        ),
+        # Timeouts
+        (
+            frontend(timeout={"tunnel": "1h"}),
+            "timeout of extra in haproxy_frontends: tunnel has no effect there, for it is of a backend; move it to one",
+        ),
+        (
+            backend(timeout={"client-fin": "1s"}),
+            "timeout of api in haproxy_backends: client-fin has no effect there, for it is of a frontend",
+        ),
+        (
+            frontend(mode="tcp", timeout={"client": "1h"}),
+            "timeout of extra in haproxy_frontends: client has no effect in mode tcp; set tunnel in timeout of the",
+        ),
+        (backend(mode="tcp", timeout={"server": "1h", "tunnel": "1h"}), "server has no effect in mode tcp; set tunnel"),
+        (
+            {"haproxy_mode": "tcp", "haproxy_timeout_client": "1h"},
+            "haproxy_timeout_client has no effect, for all is in mode tcp; set haproxy_timeout_tunnel instead",
         ),
         # References
         (
@@ -224,8 +269,7 @@ def test_problem_is_named_with_what_would_be_right(settings: dict[str, Any], say
         # Sections of the user's own, also pasted as one text
         {"haproxy_use_backend": "own if TRUE", "haproxy_extra": "backend own\n    server one 192.0.2.9:80\n"},
         {"haproxy_servers": [], "haproxy_extra": "backend app\n    server one 192.0.2.9:80\n"},
-        # A frontend and a backend of one name, and names of what the role does not make here
-        {"haproxy_frontends": [{"name": "api", "bind": "*:81"}], "haproxy_backends": [{"name": "api"}]},
+        # Names of what the role does not make here
         {"haproxy_frontends": [{"name": "stats", "bind": "*:81"}]},
         {"haproxy_bind": "", "haproxy_frontends": [{"name": "public", "bind": "*:81", "default_backend": "app"}]},
         {"haproxy_bind": "", "haproxy_servers": [], "haproxy_backends": [{"name": "app", "servers": SERVERS}]},
@@ -244,6 +288,17 @@ def test_problem_is_named_with_what_would_be_right(settings: dict[str, Any], say
         {"haproxy_servers": [{"name": "app-1", "address": "unix@/run/app.sock"}]},
         {"haproxy_bind": ["192.0.2.1:80 interface eth0", "192.0.2.1:80 interface eth1"]},
         {"haproxy_bind": "/run/public.sock mode 660"},
+        # Addresses of all kinds, and a file of them
+        {"haproxy_allow": ["10/8", "10.0.0.0/255.0.0.0", "192.0.2.1 ::/0", "localhost"]},
+        {"haproxy_deny": ["-f /dev/null"]},
+        # Words with a value that is like one of them
+        {"haproxy_default_server": "check inter 2s source 192.0.2.1 agent-inter 1s error-limit 9"},
+        {"haproxy_balance": "hdr(Host)"},
+        {"haproxy_balance": "url_param userid check_post"},
+        # Timeouts of what comes before the tunnel, or instead of it
+        {"haproxy_frontends": [{"name": "x", "bind": "*:81 accept-proxy", "mode": "tcp", "timeout": {"client": "5s"}}]},
+        {"haproxy_backends": [{"name": "x", "mode": "tcp", "timeout": {"server": "5s", "tunnel": 0}}]},
+        {"haproxy_mode": "tcp", "haproxy_timeout_client": "5s", "haproxy_timeout_tunnel": "0"},
         # No limit
         {"haproxy_timeout_tunnel": 0},
         {"haproxy_backends": [{"name": "api", "timeout": {"server": "0"}}]},
@@ -252,9 +307,19 @@ def test_problem_is_named_with_what_would_be_right(settings: dict[str, Any], say
 )
 def test_what_haproxy_takes_is_no_problem(haproxy_program: str, etc: Path, settings: dict[str, Any]) -> None:
     assert problems(**settings) == []
-    if "haproxy_frontends" in settings and haproxy_version(haproxy_program) >= (3, 1):
-        pytest.skip("HAProxy warns of a frontend and a backend of one name from 3.1 on, and refuses them from 3.3 on")
     assert refusal(haproxy_program, render(**settings), etc) == ""
+
+
+def test_no_keyword_of_haproxy_is_a_slip_of_the_pen(haproxy_program: str, etc: Path) -> None:
+    """What HAProxy itself says that a server line may have."""
+    file = place(render(), etc)
+    said = subprocess.run([haproxy_program, "-dKall", "-c", "-f", file], capture_output=True, text=True).stdout
+    keywords = re.findall(r"server <name> <addr> (\S+)", said)
+    if haproxy_version(haproxy_program) < (2, 6):
+        pytest.skip("HAProxy lists its keywords from 2.6 on")
+
+    assert "inter" in keywords
+    assert problems(haproxy_default_server=" ".join(keywords)) == []
 
 
 def test_page_that_does_not_fit_into_haproxys_buffer_is_named() -> None:
