@@ -33,14 +33,19 @@ def _owner_and_mode(where: str, entry: Mapping[str, t.Any]) -> Iterator[str]:
             'group\'s, such as "10001:10001". The host does not know the names of the image.'
         )
     if mode is not None and not (isinstance(mode, str) and MODE.fullmatch(mode)):
-        yield f'{where} has the mode {mode!r}; it must be in quotes, such as "0750".'
+        # YAML reads 0400 as an octal number
+        right = f"{mode:04o}" if isinstance(mode, int) else "0750"
+        yield f'{where} has the mode {mode!r}; it must be in quotes, such as "{right}".'
 
 
 def _volume_problems(entry: t.Any) -> Iterator[str]:
     if isinstance(entry, str):
         source, rest = (*entry.split(":", 1), "")[:2]
         if not (VOLUME.fullmatch(source) or source.startswith("/")) or not rest.startswith("/") or rest.count(":") > 1:
-            yield f"app_volumes has '{entry}'; it must be a volume or a directory, and a path: uploads:/app/uploads."
+            yield (
+                f"app_volumes has '{entry}'; it must be a volume or a directory, and a path: uploads:/app/uploads. The name "
+                "of a volume has at least two characters, letters, digits, _, . and -; a directory begins with /."
+            )
         return
     if not isinstance(entry, dict):
         yield f"app_volumes has {entry!r}; it must be a text, such as uploads:/app/uploads, or a dictionary."

@@ -26,6 +26,7 @@ OF_THE_APP = frozenset(
 OWN = ("hosts", "once", "replicas")
 # Added to the app's, rather than instead of it
 ADDED = ("container_options", "env")
+OF_APP = re.compile(rf"\bapp_({'|'.join(sorted(OF_THE_APP))})\b")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 FORMER = "-former"
 
@@ -120,4 +121,5 @@ def process_problems(settings: Settings, problems_of: t.Callable[[Settings], Ite
             yield f"{where}: hosts has {', '.join(unknown)}, where the app does not run; it runs on {', '.join(hosts)}."
         mine = {f"app_{key}": process[key] for key in OF_THE_APP if key in process}
         for problem in problems_of(mine):
-            yield f"{where}: {problem.removeprefix('app_')}"
+            # In a process, variables of the app have no prefix
+            yield f"{where}: {OF_APP.sub(r'\1', problem)}"

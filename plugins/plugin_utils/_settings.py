@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Collection, Mapping
 
-from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_names import meant
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_names import PLAYBOOKS, meant
 
 Settings = Mapping[str, t.Any]
 
@@ -36,7 +36,7 @@ def unknown_names(
         if name in removed:
             found.append(f"{name} was removed; {removed[name]}.")
             continue
-        near = meant(name, role, [option for option in options if option.startswith(f"{role}_")])
+        near = meant(name, role, [option for option in (*options, *PLAYBOOKS) if option.startswith(f"{role}_")])
         readme = f"roles/{role}/README.md" if not owner else "docs/day-two.md"
         hint = f"did you mean {near}?" if near else f"{readme} lists them."
         found.append(f"{name} is no variable of {owner or f'role {role}'}; {hint}")

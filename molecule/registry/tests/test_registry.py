@@ -177,7 +177,7 @@ def test_command_runs_in_the_container(service: Talk) -> None:
         service.playbook("exec", command="ls", host="app-9"),
         "host is 'app-9'; it must be one of group app: app-1, app-2.",
     )
-    failed(service.play("playbooks/exec.yml", "-e", "command=ls -l /"), "-l / is no part of it")
+    failed(service.play("playbooks/exec.yml", "-e", "command=ls -l /"), "-l / is no part of a variable")
 
 
 def test_command_runs_in_a_new_container(service: Talk) -> None:
