@@ -47,6 +47,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ansible.errors import AnsibleError
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_inventory import inventory_problems
+from jinja2 import Undefined
 
 
 class Values(Mapping[str, t.Any]):
@@ -60,8 +61,8 @@ class Values(Mapping[str, t.Any]):
             value = self._variables[name]
         except AnsibleError:
             raise KeyError(name) from None
-        # ansible-core 2.18 leaves a template that fails as it is
-        if isinstance(value, str) and "{{" in value:
+        # ansible-core 2.18 leaves a template that fails as it is, later ones make a mark of it
+        if isinstance(value, Undefined) or (isinstance(value, str) and "{{" in value):
             raise KeyError(name)
         return value
 

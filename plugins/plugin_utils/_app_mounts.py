@@ -43,8 +43,8 @@ def _volume_problems(entry: t.Any) -> Iterator[str]:
         source, rest = (*entry.split(":", 1), "")[:2]
         if not (VOLUME.fullmatch(source) or source.startswith("/")) or not rest.startswith("/") or rest.count(":") > 1:
             yield (
-                f"app_volumes has '{entry}'; it must be a volume or a directory, and a path: uploads:/app/uploads. The name "
-                "of a volume has at least two characters, letters, digits, _, . and -; a directory begins with /."
+                f"app_volumes has '{entry}'; it must be a volume or a directory, and a path: uploads:/app/uploads. The "
+                "name of a volume has at least two characters, letters, digits, _, . and -; a directory begins with /."
             )
         return
     if not isinstance(entry, dict):

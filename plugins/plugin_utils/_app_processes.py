@@ -122,4 +122,5 @@ def process_problems(settings: Settings, problems_of: t.Callable[[Settings], Ite
         mine = {f"app_{key}": process[key] for key in OF_THE_APP if key in process}
         for problem in problems_of(mine):
             # In a process, variables of the app have no prefix
-            yield f"{where}: {OF_APP.sub(r'\1', problem)}"
+            said = OF_APP.sub(r"\1", problem)
+            yield f"{where}: {said}"

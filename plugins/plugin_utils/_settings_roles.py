@@ -28,6 +28,7 @@ PROBLEMS: dict[str, t.Callable[..., list[str]]] = {
     "postgresql": postgresql_problems,
     "redis": redis_problems,
 }
+WORD = re.compile(r"\w+")
 
 
 def problems_of_role(role: str, settings: Settings, failed: Mapping[str, str], **more: t.Any) -> list[str]:
@@ -39,4 +40,5 @@ def problems_of_role(role: str, settings: Settings, failed: Mapping[str, str], *
     problems += [problem for name in wrong for problem in wrong[name]]
     named = {*wrong, *failed}
     # What is named already may be all that is wrong with another variable
-    return problems + [one for one in PROBLEMS[role](sound, **more) if named.isdisjoint(re.findall(r"\w+", one))]
+    others = [one for one in PROBLEMS[role](sound, **more) if named.isdisjoint(WORD.findall(one.split("; did you")[0]))]
+    return problems + others

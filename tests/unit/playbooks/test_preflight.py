@@ -35,12 +35,14 @@ SETTINGS = {
 
 
 def preflight(
-    directory: Path, groups: dict[str, Any], *arguments: str, **settings: Any
+    directory: Path, groups: dict[str, Any], *arguments: str, bare: bool = False, **settings: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Run the preflight on a static inventory, without settings that are None."""
+    """Run the preflight on a static inventory, without settings that are None; bare: without any but these."""
     inventory = directory / "hosts.yml"
     hosts = {group: {"hosts": hosts} for group, hosts in groups.items()}
-    variables = {name: value for name, value in (SETTINGS | settings).items() if value is not None}
+    variables = {
+        name: value for name, value in (settings if bare else SETTINGS | settings).items() if value is not None
+    }
     inventory.write_text(yaml.safe_dump({"all": {"children": hosts, "vars": variables}}))
     done = subprocess.run(
         [PLAYBOOK, "-i", str(inventory), *arguments, str(REPO / "playbooks" / "preflight.yml")],
@@ -70,13 +72,15 @@ def test_good_inventory_passes(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_empty_groups_are_named_in_one_line(tmp_path: Path) -> None:
+def test_empty_groups_are_named_with_what_else_is_known(tmp_path: Path) -> None:
     groups = everything() | {"app": {}, "lb": {}}
-    done = preflight(tmp_path, groups)
+    done = preflight(tmp_path, groups, deploy_bacth=1)
 
     assert done.returncode != 0
     errors = [line for line in done.stdout.splitlines() if line.startswith("[ERROR]")]
     assert len(errors) == 1
+    # What is known without them is said, too
+    assert "deploy_bacth is no variable of the playbooks; did you mean deploy_batch?" in done.stdout
     assert "No host in groups app, lb. With droplets, ansible-playbook playbooks/provision.yml" in errors[0]
 
 
@@ -132,6 +136,51 @@ def test_port_that_is_another_one_for_the_load_balancers_is_named(tmp_path: Path
     assert done.returncode != 0
     said = " ".join(done.stdout.split())
     assert "scaleout_app_port is 9000 for app-1 and 8000 for lb-1. Set it in group_vars/all.yml" in said
+
+
+def test_variables_that_nothing_reads_and_what_else_is_wrong_are_named_at_once(tmp_path: Path) -> None:
+    """The inventory, the playbooks' variables, the command line and the roles, in one list."""
+    groups = everything() | {"lb": {"lb-1": HOST | {"app_memory": "512m"}}}
+    groups["app"] = {
+        "app-1": HOST | {"haproxy_balance": "leastconn", "scaleout_pools": []},
+        "app-2": HOST | {"private_address": ""},
+    }
+    done = preflight(tmp_path, groups, "-e", "relase=shop:2", "-e", "host=app-1", deploy_bacth=1, redis_port="x")
+
+    assert done.returncode != 0
+    end = " ".join(done.stdout.partition("PLAY [Result]")[2].split())
+    for text in (
+        "haproxy_balance is set for app-1, where nothing reads it: move it to inventory/group_vars/lb.yml.",
+        "app_memory is set for lb-1, where nothing reads it: move it to inventory/group_vars/app.yml.",
+        "scaleout_pools is set for app-1, where nothing reads it: move it to inventory/group_vars/all.yml.",
+        "app-2: no private_address.",
+        "relase is no variable of preflight.yml; did you mean release?",
+        "host is no variable of preflight.yml; exec.yml, maintenance.yml have it.",
+        "deploy_bacth is no variable of the playbooks; did you mean deploy_batch?",
+        "redis_port is 'x'; it must be a whole number.",
+    ):
+        assert text in end.replace("''", "'"), done.stdout
+
+
+@pytest.mark.parametrize(
+    "inventory",
+    [
+        pytest.param(path, marks=[pytest.mark.slow] if number else [], id=path)
+        for number, path in enumerate(
+            ("inventory", "molecule/app/inventory", "molecule/own-app/inventory", "molecule/registry/inventory")
+        )
+    ],
+)
+def test_group_vars_of_the_collection_are_where_they_are_read(tmp_path: Path, inventory: str) -> None:
+    (tmp_path / "inventory").mkdir()
+    for part in ("group_vars", "host_vars"):
+        if (REPO / inventory / part).is_dir():
+            (tmp_path / "inventory" / part).symlink_to(REPO / inventory / part)
+    pools = yaml.safe_load((REPO / inventory / "group_vars" / "all.yml").read_text())["scaleout_pools"]
+    groups = {group: hosts for group, hosts in everything().items() if any(group in pool["tags"] for pool in pools)}
+    done = preflight(tmp_path / "inventory", groups, "-e", "scaleout_service=shop", bare=True)
+
+    assert done.returncode == 0, done.stdout
 
 
 def test_limit_that_leaves_the_checks_out_is_refused(tmp_path: Path) -> None:
@@ -192,9 +241,12 @@ def test_entries_of_lists_are_checked_without_their_passwords(tmp_path: Path) ->
 
     assert done.returncode != 0
     said = " ".join(done.stdout.split())
-    assert "value of docker_packages_from must be one of: distribution, docker, got: ubuntu" in said
-    assert "postgresql_users" in said
-    assert "missing required arguments: acl found in redis_users" in said
+    for text in (
+        "docker_packages_from is 'ubuntu'; it must be distribution or docker.",
+        "postgresql_users: entry 1 is text; it must be a dictionary of names and values.",
+        "acl of reports in redis_users is not set; it must be text.",
+    ):
+        assert text in said.replace("''", "'")
 
 
 def test_host_without_private_address_is_named(tmp_path: Path) -> None:
@@ -213,7 +265,7 @@ def test_hosts_without_any_private_address_are_named_at_once(tmp_path: Path) -> 
     assert "app-1, app-3: no private_address. With droplets, " in done.stdout
 
 
-# Of each role, what its argument specs find wrong, or what its own preflight does; each run takes seconds
+# Of each role, what is wrong with types, names and templates, or what its own checks find; each run takes seconds
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
@@ -221,14 +273,35 @@ def test_hosts_without_any_private_address_are_named_at_once(tmp_path: Path) -> 
             {
                 "haproxy_maxconn": "many",
                 "haproxy_mode": "https",
+                "haproxy_backends": {},
+                "haproxy_balance": "leastcon",
+                "haproxy_maintenance_page": "nowhere.html",
+                "app_port": "abc",
+                "app_env": {"REDIS_URL": "{{ scaleout_redis_ulr }}"},
+                "app_environment": {},
                 "redis_maxmemory_policy": "lru",
-                "redis_appendfsync": "sometimes",
+                "redis_appendfsync": False,
+                "postgresql_client_addresses": "10.0.0.0/8",
+                "deploy_drain_timeout": "30s",
+                "rollout_batch": 2,
+                "scaleout_ap_count": 3,
             },
             (
-                "argument 'haproxy_maxconn' is of type str and we were unable to convert to int",
-                "value of haproxy_mode must be one of: http, tcp, got: https",
-                "value of redis_maxmemory_policy must be one of: noeviction, allkeys-lru",
-                "redis_appendfsync must be one of: everysec, always, no, got: sometimes",
+                "haproxy_maxconn is 'many'; it must be a whole number.",
+                "haproxy_mode is 'https'; it must be http or tcp.",
+                "haproxy_backends is a dictionary; it must be a list.",
+                # Beside it, what the role's own checks find
+                "haproxy_balance is 'leastcon'; it must be an algorithm of HAProxy; did you mean leastconn?",
+                "haproxy_maintenance_page: there is no file nowhere.html on this machine",
+                "app_port is 'abc'; it must be a whole number.",
+                "app_env: 'scaleout_redis_ulr' is undefined, did you mean scaleout_redis_url?",
+                "app_environment is no variable of role app; did you mean app_env?",
+                "redis_maxmemory_policy is 'lru'; it must be noeviction, allkeys-lru",
+                "redis_appendfsync is False; it must be everysec, always or no; put it into quotes",
+                "postgresql_client_addresses is '10.0.0.0/8'; it must be a list, such as [10.0.0.0/8].",
+                "deploy_drain_timeout is 30s; it must be a number, 0 or more.",
+                "rollout_batch is no variable of the playbooks; did you mean deploy_batch?",
+                "scaleout_ap_count is no variable of the playbooks; did you mean app_count?",
             ),
         ),
         (

@@ -5,10 +5,25 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
+from pathlib import Path
 
 import pytest
+import yaml
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings import not_between, unknown_names
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_command_line import TAKES
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_names import (
+    PLAYBOOKS,
+    TIER_OF_ROLE,
+    options_of,
+)
+
+from scripts import untested_options
+
+REPO = Path(__file__).resolve().parents[4]
+PLAYBOOK_FILES = sorted((REPO / "playbooks").glob("[!_]*.yml"))
+SPECIAL = ("follow_seconds", "status_file")
 
 OPTIONS = ("redis_port", "redis_maxmemory")
 
@@ -34,6 +49,55 @@ def test_unknown_names(name: str, says: list[str]) -> None:
     assert unknown_names({name: 1, "redis_port": 2}, "redis", OPTIONS, removed, also) == says
 
 
+def rows(playbook: str) -> list[str]:
+    """The names in the table of a playbook's header."""
+    return re.findall(r"^#   (\w+)  ", playbook, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        # A slip of the pen, and a longer or a shorter word
+        ("app_prot", "app_port"),
+        ("app_healthcheck", "app_health"),
+        ("app_volume", "app_volumes"),
+        # Another one's prefix
+        ("rollout_batch", "deploy_batch"),
+        ("scaleout_batch", "deploy_batch"),
+        ("app_balance", "haproxy_balance"),
+        ("haproxy_health_path", "app_health_path"),
+        ("redis_max_connections", "postgresql_max_connections"),
+        # A prefix before a whole name
+        ("scaleout_ap_count", "app_count"),
+        ("scaleout_haproxy_balance", "haproxy_balance"),
+        ("app_cuont", "app_count"),
+        # Words of others
+        ("app_environment", "app_env"),
+        ("app_replicas", "app_count"),
+        # Several would fit
+        ("haproxy_x", ""),
+    ],
+)
+def test_name_that_was_meant_is_said(name: str, meant: str) -> None:
+    role = name.partition("_")[0]
+    options = options_of(role) if role in TIER_OF_ROLE else PLAYBOOKS
+
+    (problem,) = unknown_names({name: 1}, role, options)
+    assert problem.endswith(f"did you mean {meant}?" if meant else "lists them.")
+
+
+def test_every_variable_of_the_playbooks_is_known() -> None:
+    """Those of a header, and those that the tiers' defaults have."""
+    headers = [name for file in PLAYBOOK_FILES for name in untested_options.playbook_variables(file.read_text())]
+    tiers = yaml.safe_load((REPO / "playbooks/roles/tiers/defaults/main.yml").read_text())
+    names = {name for name in (*headers, *tiers) if name.startswith(("deploy_", "scaleout_"))}
+
+    assert names - set(PLAYBOOKS) == set()
+    taken = {name for file in PLAYBOOK_FILES for name in rows(file.read_text()) if "_" not in name or name in SPECIAL}
+    assert taken == {name for names in TAKES.values() for name in names}
+    assert {file.stem for file in PLAYBOOK_FILES} == set(TAKES)
+
+
 def test_all_unknown_names_are_said_at_once() -> None:
     assert len(unknown_names({"redis_a": 1, "redis_b": 2}, "redis", OPTIONS)) == 2
 
@@ -45,8 +109,8 @@ def test_all_unknown_names_are_said_at_once() -> None:
         ("3", 3, ""),
         (0, 3, "redis_port is 0; it must be between 1 and 3."),
         (4, 3, "redis_port is 4; it must be between 1 and 3."),
-        ("many", 3, "redis_port is many; it must be between 1 and 3."),
-        (None, 3, "redis_port is None; it must be between 1 and 3."),
+        ("many", 3, "redis_port is many; it must be a number, between 1 and 3."),
+        (None, 3, "redis_port is None; it must be a number, between 1 and 3."),
         (4, None, ""),
         (0, None, "redis_port is 0; it must be 1 or more."),
     ],

@@ -262,7 +262,7 @@ def test_good_batch(batch: Any) -> None:
         ({"deploy_batch": "all"}, "deploy_batch has 'all'; it must be a number of hosts or a percentage"),
         ({"deploy_batch": [1, 0]}, "deploy_batch has '0'"),
         ({"deploy_batch": "1, 25%"}, "deploy_batch has '1, 25%'"),
-        ({"deploy_drain_timeout": "30s"}, "deploy_drain_timeout is 30s; it must be 0 or more"),
+        ({"deploy_drain_timeout": "30s"}, "deploy_drain_timeout is 30s; it must be a number, 0 or more"),
         ({"deploy_ready_timeout": 0}, "deploy_ready_timeout is 0; it must be 1 or more"),
         ({"release": "shop:1 --privileged"}, "release is 'shop:1 --privileged'; it must be an image reference"),
         ({"release": ""}, "release is ''; it must be an image reference"),
