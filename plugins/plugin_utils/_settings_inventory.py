@@ -83,7 +83,7 @@ def _service(
     hosts: Iterable[str], members: Groups, raw: Mapping[str, Variables], values: Mapping[str, Variables]
 ) -> list[str]:
     local = values[LOCAL]
-    settings = {name: local.get(name) for name in ("scaleout_service", "scaleout_inventory_service")}
+    settings = {name: local.get(name) for name in ("scaleout_service", "scaleout_inventory_service", "service")}
     tags = {host: values[host]["do_tags"] for host in hosts if "do_tags" in values[host]}
     secrets = None
     for host in members["app"][:1]:

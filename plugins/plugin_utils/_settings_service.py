@@ -28,7 +28,7 @@ def service_problems(
 ) -> list[str]:
     """A sentence for each problem.
 
-    `settings`: the run's variables that begin with scaleout_; where scaleout_pools is among them, the run is one that
+    `settings`: the run's variables that begin with scaleout_, and service; where scaleout_pools is among them, the run is one that
     makes or removes droplets. `hosts`: the tags of the droplets that the run would work on. `secrets`: the folder with
     the service's secrets; empty if it needs the service's name and there is none.
     """
@@ -41,7 +41,9 @@ def service_problems(
     if service is None:
         # ansible-core 2.18 leaves a template that fails as it is
         if "scaleout_pools" in settings or droplets or secrets == "" or "{{" in (secrets or ""):
-            problems.append(f"scaleout_service is not set, so nothing says which service this is. {WHERE}")
+            # A user's own variable may have that name where the service has its own
+            hint = " There is a variable service; did you mean scaleout_service?" if settings.get("service") else ""
+            problems.append(f"scaleout_service is not set, so nothing says which service this is. {WHERE}{hint}")
     elif problem := service_problem(service):
         problems.append(f"scaleout_service {problem}.")
     elif str(of_inventory or service) != str(service):

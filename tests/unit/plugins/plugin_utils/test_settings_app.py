@@ -131,6 +131,8 @@ def test_good_settings_of_an_app(settings: dict[str, Any]) -> None:
         ({"app_memory": "512MiB"}, "app_memory is '512MiB'"),
         ({"app_cpus": "half"}, "app_cpus is half; it must be a number, such as 1.5"),
         ({"app_volumes": "uploads:/up"}, "app_volumes is 'uploads:/up'; it must be a list"),
+        ({"app_volumes": ["a:/x"]}, "The name of a volume has at least two characters"),
+        ({"app_files": [{"dest": "etc/x", "content": "x"}]}, "app_files: etc/x must have a dest: a file's path in the"),
         ({"app_volumes": ["uploads"]}, "app_volumes has 'uploads'; it must be a volume or a directory, and a path"),
         ({"app_volumes": ["./up:/up"]}, "app_volumes has './up:/up'"),
         ({"app_volumes": ["a:b"]}, "app_volumes has 'a:b'"),
@@ -172,7 +174,7 @@ def test_good_settings_of_an_app(settings: dict[str, Any]) -> None:
             "must have a content that is text; put a number into quotes.",
         ),
         ({"app_files": [{"dest": "/a", "src": "/nowhere"}]}, "has the src /nowhere, which is no file on this machine."),
-        ({"app_files": [{"dest": "/a", "content": "secret", "mode": 256}]}, "has the mode 256; it must be in quotes"),
+        ({"app_files": [{"dest": "/a", "content": "secret", "mode": 256}]}, 'has the mode 256; it must be in quotes, such as "0400".'),
         (
             {"app_files": [{"dest": "/a", "content": "secret", "owner": "app"}]},
             "has the owner 'app'; it must be the number",

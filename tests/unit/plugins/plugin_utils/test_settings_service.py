@@ -39,6 +39,7 @@ def test_good_ones(settings: dict[str, t.Any], hosts: dict[str, list[str]]) -> N
     ("settings", "hosts", "says"),
     [
         ({"scaleout_pools": POOLS}, {}, ["scaleout_service is not set", "in place of tag: scaleout"]),
+        ({"service": "shop", "scaleout_pools": POOLS}, {}, ["variable service; did you mean scaleout_service?"]),
         ({"scaleout_service": "", "scaleout_pools": POOLS}, {}, ["scaleout_service is not set"]),
         # An inventory file with tag: scaleout
         ({}, {"app-1": OWN}, ["scaleout_service is not set"]),
