@@ -61,8 +61,8 @@ class Values(Mapping[str, t.Any]):
             value = self._variables[name]
         except AnsibleError:
             raise KeyError(name) from None
-        # ansible-core 2.18 leaves a template that fails as it is, later ones make a mark of it
-        if isinstance(value, Undefined) or (isinstance(value, str) and "{{" in value):
+        # What Ansible makes of a template that fails, instead of an error
+        if isinstance(value, Undefined):
             raise KeyError(name)
         return value
 

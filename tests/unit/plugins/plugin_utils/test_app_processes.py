@@ -133,6 +133,11 @@ def test_good_processes(processes: dict[str, Any]) -> None:
         ({"worker": {"command": "x", "memory": "much"}}, "app_processes: worker: memory is 'much'; it must be"),
         ({"worker": {"command": "x", "env": {"DEBUG": True}}}, "app_processes: worker: env: DEBUG must be text"),
         ({"worker": {"command": "x", "stop_timeout": -1}}, "app_processes: worker: stop_timeout is -1"),
+        # In its own words
+        (
+            {"worker": {"command": "x", "container_options": {"memory": "1g"}}},
+            "app_processes: worker: container_options has memory; set memory instead.",
+        ),
         (
             {"worker": {"command": "x", "container_options": {"restart_policy": "no"}}},
             "app_processes: worker: container_options has restart_policy",

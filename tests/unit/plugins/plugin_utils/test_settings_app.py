@@ -174,7 +174,10 @@ def test_good_settings_of_an_app(settings: dict[str, Any]) -> None:
             "must have a content that is text; put a number into quotes.",
         ),
         ({"app_files": [{"dest": "/a", "src": "/nowhere"}]}, "has the src /nowhere, which is no file on this machine."),
-        ({"app_files": [{"dest": "/a", "content": "secret", "mode": 256}]}, 'has the mode 256; it must be in quotes, such as "0400".'),
+        (
+            {"app_files": [{"dest": "/a", "content": "secret", "mode": 256}]},
+            'has the mode 256; it must be in quotes, such as "0400".',
+        ),
         (
             {"app_files": [{"dest": "/a", "content": "secret", "owner": "app"}]},
             "has the owner 'app'; it must be the number",
