@@ -29,8 +29,8 @@ def service_problems(
     """A sentence for each problem.
 
     `settings`: the run's variables that begin with scaleout_, and service; where scaleout_pools is among them, the run
-    is one that makes or removes droplets. `hosts`: the tags of the droplets that the run would work on. `secrets`: the folder with
-    the service's secrets; empty if it needs the service's name and there is none.
+    is one that makes or removes droplets. `hosts`: the tags of the droplets that the run would work on. `secrets`: the
+    folder with the service's secrets; empty if it needs the service's name and there is none.
     """
     # ansible-core 2.18 makes an empty text of none
     service, of_inventory = (settings.get(name) or None for name in ("scaleout_service", "scaleout_inventory_service"))
