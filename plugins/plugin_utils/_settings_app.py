@@ -56,6 +56,7 @@ OPTIONS = (
 # The number of app servers, and facts of the role
 OTHERS = (
     "app_count",
+    "app_former_release",
     "app_pending",
     "app_releases",
     "app_run_command",
