@@ -17,6 +17,17 @@ attributes:
       - Running it again with the same arguments changes nothing.
 """
 
+    # Of what only reads, beside the descriptions above
+    CHANGES_NOTHING = r"""
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: N/A
+  idempotent:
+    support: full
+"""
+
     ACTION_GROUP = r"""
 attributes:
   action_group:

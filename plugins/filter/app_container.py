@@ -1,142 +1,121 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a container of an app is made of."""
+"""What the containers of an app are made of."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: app_container
-short_description: What a container of an app is made of
+short_description: What the containers of an app on a host are made of
 version_added: 0.1.0
 author: Alphacoder (@alphacoder)
 description:
-  - Makes of the variables of role P(alphacoder.scaleout.app#role) what a container of the app is made of, and how it
-    is asked whether it can serve. The variables are taken as checked by the role's preflight.
+  - Makes of the variables of role P(alphacoder.scaleout.app#role) all that the role's tasks need to know of the app's
+    containers on a host. The variables are taken as checked by the role's preflight.
   - Reads the files of C(app_files) on the controller.
 options:
   _input:
     description: The variables that begin with C(app_), by name. Those that are not set count as the role's defaults.
     type: dict
     required: true
-  name:
-    description: Name of the container.
+  host:
+    description: The host, as C(app_hosts) names it.
     type: str
     default: ""
-  image:
-    description: The image that it runs.
-    type: str
-    default: ""
-  release:
-    description: The name of the release, which a label has. Empty - that of the image.
-    type: str
-    default: ""
-  port:
-    description: Where the host publishes it. V(0) - nowhere.
-    type: int
-    default: 0
-  process:
-    description: Which of C(app_processes) runs in it. V(web) - what answers requests.
-    type: str
-    default: web
-  command:
-    description:
-      - What it runs instead, once. The module then waits for its end, removes the container, and returns its output.
-    type: raw
-    default: []
 """
 
 EXAMPLES = r"""
-app: "{{ settings | alphacoder.scaleout.app_container(name='shop', image='shop:1.4', port=8000) }}"
+app: "{{ settings | alphacoder.scaleout.app_container(host='app-1') }}"
 """
 
 RETURN = r"""
 _value:
   description:
-    - C(options), those of M(community.docker.docker_container); C(settings), which is another one for other options.
-    - C(directories), those of the host that must be there before, with C(path), and what is known of C(owner),
-      C(group) and C(mode).
-    - C(assets), the folder of the release's assets on the host, empty without any.
-    - C(folder), empty without files, and the C(files) to put there, as M(ansible.builtin.copy) takes them.
+    - C(app), the app's name; C(beside), whether this is about its second container; C(release), what is to run, and
+      C(image), the name by which modules find it; C(name) of the container that answers requests, and C(port), where
+      the host publishes it.
+    - C(web), that container, C(processes), a list of those beside it, and C(run), the one of C(app_run_command), empty
+      without one.
+    - Each container has C(options), those of M(community.docker.docker_container); C(trial), the options of one that
+      shows whether the engine takes them; C(settings), which is another one for other options; C(parts), the same for
+      each setting; C(directories), those of the host that must be there before, with C(path), and what is known of
+      C(owner), C(group) and C(mode); C(assets), the folder of the release's assets on the host, empty without any;
+      C(folder), empty without files, and the C(files) to put there, as M(ansible.builtin.copy) takes them.
     - C(health), with C(path), empty where nobody asks, C(headers), C(status), the C(statuses) that count, C(timeout),
       C(request), the text to send, and C(httpchk) and C(http_check), what HAProxy's keywords are given.
+    - C(login), with the C(server) of the registry, the C(folder) on the host, the C(content) of its file, empty without
+      a login, and the beginning of its C(sum).
   type: dict
 """
 
+import base64
 import hashlib
 import json
+import re
 import typing as t
 
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible_collections.alphacoder.scaleout.plugins.module_utils._image import HUB, HUB_LOGIN
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_container import container, plain, trial
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_health import health_check
-from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_mounts import assets, files, volumes
-from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_options import LABEL, RELEASE_LABEL
-from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_processes import WEB, settings_of
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_processes import places
 
-# Given to Docker as they are; without a value the image's own hold
-AS_THEY_ARE = ("command", "entrypoint", "user", "memory", "capabilities")
+Settings = dict[str, t.Any]
 
 
-def _plain(value: t.Any) -> t.Any:
-    """The value without what Ansible templates only when it is asked."""
-    if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list) else value
-
-
-def app_container(
-    settings: dict[str, t.Any],
-    name: str = "",
-    image: str = "",
-    release: str = "",
-    port: int | str = 0,
-    process: str = WEB,
-    command: str | list[str] | None = None,
-) -> dict[str, t.Any]:
-    """What the container is made of. See DOCUMENTATION."""
-    settings = settings_of(settings, process)
-    texts, mounts, directories = volumes(settings)
-    folder, copies, file_mounts = files(settings)
-    assets_folder, asset_mounts = assets(settings, image) if process == WEB else ("", [])
-    more: dict[str, t.Any] = _plain(settings.get("app_container_options") or {})
-    options = {
-        "name": name,
-        "image": image,
-        "pull": "missing",
-        "restart_policy": "unless-stopped",
-        "env": (settings.get("app_env") or {}) | {"INSTANCE_ID": str(settings.get("app_instance_id", ""))},
-        "stop_timeout": int(settings.get("app_stop_timeout", 30)),
-        "init": True,
-        "read_only": settings.get("app_read_only", True),
-        "tmpfs": settings.get("app_tmpfs", ["/tmp"]),
-        "cap_drop": ["ALL"],
-        "security_opts": ["no-new-privileges"],
-    }
-    options |= {key: settings[f"app_{key}"] for key in AS_THEY_ARE if settings.get(f"app_{key}")}
-    if float(settings.get("app_cpus") or 0):
-        options["cpus"] = float(settings["app_cpus"])
-    if int(port):
-        options["published_ports"] = [f"{settings['app_publish_address']}:{port}:{settings['app_port']}"]
-    if texts:
-        options["volumes"] = texts
-    options |= {key: value for key, value in more.items() if key not in ("labels", "mounts")}
-    if mounts := mounts + file_mounts + asset_mounts + more.get("mounts", []):
-        options["mounts"] = mounts
-    options["labels"] = more.get("labels") or {}
-    if command:
-        options |= {"command": command, "restart_policy": "no", "detach": False, "cleanup": True}
-    options = _plain(options)
-    made_of = hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()
-    options["labels"] |= {LABEL: made_of, RELEASE_LABEL: release or image}
-    # Labels only tell what the container was made with. Docker's module leaves a container with another stop timeout as
-    # it is, and one with more variables
-    options["comparisons"] = {"labels": "ignore", "env": "strict", "stop_timeout": "strict"}
+def _login(settings: Settings, app: str) -> dict[str, t.Any]:
+    """The role's own login, in a file of its own, so that those of the host's users stay as they are."""
+    registry = plain(settings.get("app_registry") or {})
+    server = str(registry.get("server") or HUB)
+    content = {}
+    if registry:
+        auth = base64.b64encode(f"{registry['username']}:{registry['password']}".encode()).decode()
+        content = {"auths": {HUB_LOGIN if server == HUB else server: {"auth": auth}}}
     return {
-        "options": options,
-        "settings": made_of,
-        "directories": directories,
-        "assets": assets_folder,
-        "folder": folder,
-        "files": copies,
+        "server": server,
+        "folder": f"/var/lib/alphacoder-login-{app}",
+        "content": content,
+        # Enough to see that the login on the host is another one, and too little to find the password by: it is in a
+        # command
+        "sum": hashlib.sha256(json.dumps(content).encode()).hexdigest()[:4] if content else "",
+    }
+
+
+def app_container(settings: Settings, host: str = "") -> dict[str, t.Any]:
+    """What the containers are made of. See DOCUMENTATION."""
+    app = str(settings.get("app_name", "app"))
+    beside = boolean(settings.get("app_beside") or False)
+    name = f"{app}-beside" if beside else app
+    port = int(settings.get("app_publish_port") or 0)
+    if beside:
+        port = int(settings.get("app_beside_port") or 0) or port + 1
+    former = settings.get("app_state") == "rolled_back"
+    release = str(settings.get("app_former_release" if former else "app_image") or "")
+    # Modules of community.docker do not find an image by tag and digest
+    image = re.sub(r":[^:/@]+(?=@)", "", release)
+    processes = []
+    for process, number in () if beside else places(settings, host):
+        its_id = {"app_instance_id": f"{settings.get('app_instance_id') or host}-{process}-{number}"}
+        processes.append(container(settings | its_id, f"{app}-{process}-{number}", image, release, process=process))
+    run: dict[str, t.Any] = {}
+    if command := settings.get("app_run_command"):
+        its_name = f"{app}-{settings.get('app_run_name') or 'run'}"
+        run = container(settings, its_name, image, release, process="", command=command)
+    web = container(settings, name, image, release, port)
+    for one in (web, *processes):
+        one["trial"] = trial(one["options"])
+    return {
+        "app": app,
+        "beside": beside,
+        "name": name,
+        "port": port,
+        "release": release,
+        "image": image,
+        "web": web,
+        "processes": processes,
+        "run": run,
         "health": health_check(settings, f"{settings.get('app_publish_address', '')}:{port}"),
+        "login": _login(settings, app),
     }
 
 

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: postgresql_plan
-short_description: The databases and users of a PostgreSQL server, from the settings of a role
+short_description: The databases, users and places of a PostgreSQL server, from the settings of a role
 version_added: 0.1.0
 author: Alphacoder (@alphacoder)
 description:
   - Joins the app's database and user with O(databases) and O(users), and says who may log in where.
-positional: databases, users
+  - Says which version the distribution has, and where it keeps what belongs to it.
+positional: databases, users, distribution
 options:
   _input:
     description: The app's database, with C(name), C(owner), C(password) and C(extensions).
@@ -27,10 +28,15 @@ options:
     type: list
     elements: dict
     required: true
+  distribution:
+    description: The distribution and its major version.
+    type: str
+    choices: [Debian-12, Debian-13, Ubuntu-22, Ubuntu-24]
+    required: true
 """
 
 EXAMPLES = r"""
-plan: "{{ app | alphacoder.scaleout.postgresql_plan([], []) }}"
+plan: "{{ app | alphacoder.scaleout.postgresql_plan([], [], 'Debian-13') }}"
 app: {name: shop, owner: shop, password: "{{ vault_password }}", extensions: []}
 """
 
@@ -39,7 +45,8 @@ _value:
   description: >-
     C(databases), the owner of each by its name; C(passwords) of users by their names;
     C(access), a C(database) and a C(user) for each pair that may log in; C(extensions), a C(database)
-    and a C(name) each; C(roles), a C(user) and a C(role) each.
+    and a C(name) each; C(roles), a C(user) and a C(role) each; C(version), the major one; C(programs), C(data) and
+    C(config), directories; C(unit) of systemd; C(psql), the shell's words that run it as the superuser.
   type: dict
 """
 
@@ -47,9 +54,28 @@ import typing as t
 from collections.abc import Iterable, Mapping
 
 Entry = Mapping[str, t.Any]
+# The major version that each distribution has
+VERSIONS = {"Debian-12": "15", "Debian-13": "17", "Ubuntu-22": "14", "Ubuntu-24": "16"}
 
 
-def postgresql_plan(app: Entry, databases: Iterable[Entry], users: Iterable[Entry]) -> dict[str, t.Any]:
+def _places(version: str) -> dict[str, str]:
+    """Where the distribution keeps what belongs to this version."""
+    programs, data = f"/usr/lib/postgresql/{version}/bin", f"/var/lib/postgresql/{version}/main"
+    return {
+        "version": version,
+        "programs": programs,
+        "data": data,
+        "config": f"/etc/postgresql/{version}/main",
+        "unit": f"postgresql@{version}-main",
+        # At the port that the server has now, which may not be the one that its files have
+        "psql": f"{programs}/psql --no-psqlrc --no-password --quiet --no-align --tuples-only --set=ON_ERROR_STOP=1 "
+        f'--host=/var/run/postgresql --port="$(sed -n 4p {data}/postmaster.pid)" --username=postgres',
+    }
+
+
+def postgresql_plan(
+    app: Entry, databases: Iterable[Entry], users: Iterable[Entry], distribution: str
+) -> dict[str, t.Any]:
     """The plan. See DOCUMENTATION."""
     every = [app, *({**one, "owner": one.get("owner") or app["owner"]} for one in databases)]
     people: list[Entry] = [{"name": app["owner"], "password": app["password"]}, *users]
@@ -66,6 +92,7 @@ def postgresql_plan(app: Entry, databases: Iterable[Entry], users: Iterable[Entr
             {"database": one["name"], "name": extension} for one in every for extension in one.get("extensions") or []
         ],
         "roles": [{"user": one["name"], "role": role} for one in people for role in one.get("roles") or []],
+        **_places(VERSIONS[distribution]),
     }
 
 

@@ -19,13 +19,7 @@ description:
   - Contents are compared by their checksums on the controller. They are never in the result nor in the command.
 extends_documentation_fragment:
   - alphacoder.scaleout.attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: N/A
-  idempotent:
-    support: full
+  - alphacoder.scaleout.attributes.changes_nothing
 options:
   packages:
     description:

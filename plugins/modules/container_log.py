@@ -18,13 +18,7 @@ description:
   - One that follows goes on with the next container of the name, so that it can watch a deploy.
 extends_documentation_fragment:
   - alphacoder.scaleout.attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: N/A
-  idempotent:
-    support: full
+  - alphacoder.scaleout.attributes.changes_nothing
 options:
   name:
     description:

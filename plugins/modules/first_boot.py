@@ -20,13 +20,7 @@ description:
   - Errors of cloud-init are a warning, with cloud-init's own words.
 extends_documentation_fragment:
   - alphacoder.scaleout.attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: N/A
-  idempotent:
-    support: full
+  - alphacoder.scaleout.attributes.changes_nothing
 options:
   timeout:
     description:

@@ -18,13 +18,7 @@ description:
 extends_documentation_fragment:
   - alphacoder.scaleout.haproxy
   - alphacoder.scaleout.attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: N/A
-  idempotent:
-    support: full
+  - alphacoder.scaleout.attributes.changes_nothing
 options:
   backend:
     description:

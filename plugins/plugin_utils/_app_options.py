@@ -18,6 +18,8 @@ LABEL = "alphacoder.scaleout.settings"
 # The labels that say which release it is, and whose process
 RELEASE_LABEL = "alphacoder.scaleout.release"
 PROCESS_LABEL = "alphacoder.scaleout.process-of"
+# The label that tells one setting from another
+PARTS_LABEL = "alphacoder.scaleout.parts"
 
 # In app_container_options
 FREE = frozenset(
@@ -84,7 +86,7 @@ def _more(options: t.Any) -> Iterator[str]:
     labels = options.get("labels", {})
     if not isinstance(labels, dict):
         yield "app_container_options: labels must be a dictionary, such as {team: shop}."
-    for label in (LABEL, RELEASE_LABEL, PROCESS_LABEL):
+    for label in (LABEL, RELEASE_LABEL, PROCESS_LABEL, PARTS_LABEL):
         if label in labels:
             yield f"app_container_options: labels has {label}, which is the role's own; take another name."
     if not isinstance(options.get("mounts", []), list):

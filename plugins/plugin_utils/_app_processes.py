@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import typing as t
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 Settings = dict[str, t.Any]
 
@@ -59,17 +59,15 @@ def places(settings: Settings, host: str) -> Iterator[tuple[str, int]]:
             yield from ((name, number) for number in range(1, int(process.get("replicas", 1)) + 1))
 
 
-def plan(found: Iterable[str], wanted: Iterable[dict[str, t.Any]]) -> dict[str, list[str]]:
+def plan(state: Mapping[str, tuple[str, str]], wanted: Iterable[dict[str, t.Any]]) -> dict[str, list[str]]:
     """What is to be done with the containers of processes, by their names.
 
-    `found` has a line for each container: its name, its state and its settings. `remove` those that don't belong here,
+    `state` has the state and the settings of each. `remove` those that don't belong here,
     and what an interrupted run left: the one that it set aside where the newer one runs, and else the newer one.
     `replace` those that are to be set aside, and then `start` what isn't there. `formers` are then those that were set
     aside.
     """
-    lines = [line.split(" ") for line in found]
     # What has ended is replaced, too: if the new one is no better, it is there again
-    state = {name: (status, settings) for name, status, settings in lines}
     should = {one["options"]["name"]: ("running", one["settings"]) for one in wanted}
 
     def is_left_over(name: str) -> bool:

@@ -18,6 +18,7 @@ from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_name
 # The number of app servers, and facts of the role
 OTHERS = (
     "app_count",
+    "app_former_release",
     "app_pending",
     "app_releases",
     "app_run_command",

@@ -47,9 +47,11 @@ def drained_before_it_stopped(service: Greeting, seen: Seen, server: str) -> boo
 
 def test_dry_run_of_a_deploy_changes_nothing(service: Greeting) -> None:
     before = service.containers()
-    done = service.playbook("deploy", "--check", release="greeting:2")
+    done = service.playbook("deploy", "--check", "--diff", release="greeting:2", app_env={"GREETING": "secret-value"})
 
     succeeded(done)
+    assert "greeting: app_env: GREETING, app_image (greeting:1 to greeting:2)" in done.stdout, done.stdout
+    assert "secret-value" not in done.stdout
     assert "To be replaced on app-1, app-2" in " ".join(done.stdout.split()), done.stdout
     assert service.containers() == before
 

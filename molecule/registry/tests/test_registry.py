@@ -135,12 +135,13 @@ def test_registry_that_is_away_stops_what_needs_it_alone(service: Talk) -> None:
     assert service.containers() == before
 
 
-def test_login_that_is_wrong_is_refused(service: Talk) -> None:
+def test_login_that_is_wrong_is_said(service: Talk) -> None:
+    """It ends no run of servers that have the image."""
     before = service.containers()
     login = {"server": service.repository.partition("/")[0], "username": "me", "password": "another-secret"}
     done = service.playbook("site", app_registry=login)
 
-    failed(done, "does not take the login of me", "Check app_registry")
+    succeeded(done, "Warning: ", "does not take the login of me", "Check app_registry")
     assert "another-secret" not in done.stdout
     failed(
         service.playbook("deploy", app_registry=login | {"server": "https://registry.example.com"}), "it must be a name"

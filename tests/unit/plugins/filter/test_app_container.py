@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.alphacoder.scaleout.plugins.filter.app_container import app_container
-from ansible_collections.alphacoder.scaleout.plugins.filter.app_hints import app_hints
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_hints import app_hints
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_mounts import mount_problems
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_options import (
     FREE,
     LABEL,
     OWN,
+    PARTS_LABEL,
     RELEASE_LABEL,
     ROLE,
 )
@@ -23,6 +24,8 @@ from ansible_collections.community.docker.plugins.modules import docker_containe
 
 SETTINGS = {
     "app_name": "shop",
+    "app_image": "shop:1",
+    "app_publish_port": 8000,
     "app_publish_address": "10.0.0.3",
     "app_port": 8080,
     "app_env": {"A": "1"},
@@ -30,8 +33,13 @@ SETTINGS = {
 }
 
 
+def wanted(**settings: Any) -> dict[str, Any]:
+    return app_container({**SETTINGS, **settings}, "app-1")
+
+
 def made(**settings: Any) -> dict[str, Any]:
-    return app_container({**SETTINGS, **settings}, name="shop", image="shop:1", port=8000)
+    web: dict[str, Any] = wanted(**settings)["web"]
+    return web
 
 
 def options(**settings: Any) -> dict[str, Any]:
@@ -56,8 +64,55 @@ def test_container_without_further_settings_has_what_the_role_guarantees() -> No
     }
 
 
-def test_container_without_a_port_publishes_none() -> None:
-    assert "published_ports" not in app_container(SETTINGS, name="worker", image="shop:1")["options"]
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ({}, {"name": "shop", "port": 8000, "release": "shop:1", "image": "shop:1", "beside": False}),
+        ({"app_beside": True}, {"name": "shop-beside", "port": 8001, "beside": True, "processes": []}),
+        ({"app_beside": "True", "app_beside_port": 9000}, {"port": 9000}),
+        # Modules of community.docker do not find an image by tag and digest
+        (
+            {"app_image": "r:5000/shop:1@sha256:ab"},
+            {"release": "r:5000/shop:1@sha256:ab", "image": "r:5000/shop@sha256:ab"},
+        ),
+        ({"app_state": "rolled_back", "app_former_release": "shop:0"}, {"release": "shop:0"}),
+        ({"app_former_release": "shop:0"}, {"release": "shop:1"}),
+    ],
+)
+def test_what_is_wanted_of_the_app(settings: dict[str, Any], found: dict[str, Any]) -> None:
+    all_of_it = wanted(app_processes={"worker": {"command": "work"}}, **settings)
+    assert {key: all_of_it[key] for key in found} == found
+
+
+def test_health_is_known_of_nothing_else() -> None:
+    """Group_vars of load balancers have no more of the app."""
+    assert app_container({"app_health_path": "/up"})["health"]["httpchk"] == "GET /up"
+
+
+def test_login_is_as_docker_keeps_it() -> None:
+    registry = {"server": "r.example.com", "username": "me", "password": "s3cret"}
+    login = wanted(app_registry=registry)["login"]
+
+    assert login["content"] == {"auths": {"r.example.com": {"auth": "bWU6czNjcmV0"}}}
+    assert len(login["sum"]) == 4
+    assert wanted(app_registry=registry | {"password": "other"})["login"]["sum"] != login["sum"]
+    hub = wanted(app_registry={"username": "me", "password": "s3cret"})["login"]
+    assert (hub["server"], list(hub["content"]["auths"])) == ("docker.io", ["https://index.docker.io/v1/"])
+    assert {key: wanted()["login"][key] for key in ("content", "sum")} == {"content": {}, "sum": ""}
+
+
+def test_engine_tries_all_but_what_two_containers_cannot_have() -> None:
+    more = {"ulimits": ["nofile:1:2"], "networks": [{"name": "n", "ipv4_address": "192.0.2.9"}], "init": False}
+    settings = {"app_memory": "64m", "app_user": "10001", "app_command": ["serve"], "app_container_options": more}
+    trial = made(**settings)["trial"]
+
+    assert not {"networks", "published_ports"} & set(trial)
+    assert (trial["memory"], trial["user"], trial["ulimits"]) == ("64m", "10001", ["nofile:1:2"])
+    # Nothing of the image runs, and nothing is left of it
+    assert (trial["entrypoint"], trial["command"], trial["init"]) == (["/sbin/docker-init"], ["--version"], True)
+    assert (trial["restart_policy"], trial["cleanup"], trial["keep_volumes"]) == ("no", True, False)
+    # It does not count as one of the app's
+    assert (trial["name"], trial["labels"]) == ("shop-trial", {})
 
 
 @pytest.mark.parametrize(
@@ -120,10 +175,9 @@ def test_labels_and_mounts_of_the_user_are_added() -> None:
     assert found["mounts"] == [{"type": "volume"} | volume, mount]
     assert found["labels"] == {
         "team": "shop",
-        LABEL: made(app_volumes=[volume], app_container_options={"labels": {"team": "shop"}, "mounts": [mount]})[
-            "settings"
-        ],
+        LABEL: found["labels"][LABEL],
         RELEASE_LABEL: "shop:1",
+        PARTS_LABEL: found["labels"][PARTS_LABEL],
     }
 
 
@@ -163,6 +217,7 @@ def test_files_are_in_a_folder_of_what_is_in_them(tmp_path: Path) -> None:
         {"type": "bind", "source": f"{folder}/1-key", "target": "/run/secrets/key", "read_only": True},
     ]
     assert "s3cret" not in str(found["options"])
+    assert "s3cret" not in str(found["trial"])
 
     # The one that runs keeps its own when any of it changes
     folders = {folder}

@@ -18,7 +18,8 @@ APP = {"name": "shop", "owner": "app", "password": "p-app", "extensions": ["pg_t
 
 
 def test_app_alone() -> None:
-    assert postgresql_plan(APP, [], []) == {
+    plan = postgresql_plan(APP, [], [], "Debian-12")
+    assert {key: plan[key] for key in ("databases", "passwords", "access", "extensions", "roles")} == {
         "databases": {"shop": "app"},
         "passwords": {"app": "p-app"},
         "access": [{"database": "shop", "user": "app"}],
@@ -33,7 +34,7 @@ def test_more_databases_and_users() -> None:
         {"name": "wiki", "password": "p-wiki"},
         {"name": "reports", "password": "p-reports", "databases": ["shop", "wiki"], "roles": ["pg_read_all_data"]},
     ]
-    plan = postgresql_plan(APP, databases, users)
+    plan = postgresql_plan(APP, databases, users, "Debian-13")
 
     assert plan["databases"] == {"shop": "app", "wiki": "wiki", "metrics": "app"}
     assert plan["passwords"] == {"app": "p-app", "wiki": "p-wiki", "reports": "p-reports"}
@@ -42,6 +43,15 @@ def test_more_databases_and_users() -> None:
     ]
     assert plan["extensions"][1:] == [{"database": "wiki", "name": "hstore"}]
     assert plan["roles"] == [{"user": "reports", "role": "pg_read_all_data"}]
+
+
+def test_places_are_those_of_the_distribution_s_version() -> None:
+    plan = postgresql_plan(APP, [], [], "Ubuntu-24")
+
+    assert (plan["version"], plan["unit"]) == ("16", "postgresql@16-main")
+    assert (plan["config"], plan["data"]) == ("/etc/postgresql/16/main", "/var/lib/postgresql/16/main")
+    assert plan["psql"].startswith(plan["programs"] + "/psql ")
+    assert '--port="$(sed -n 4p /var/lib/postgresql/16/main/postmaster.pid)"' in plan["psql"]
 
 
 # --- Docker ---

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from ansible_collections.alphacoder.scaleout.plugins.filter.app_container import app_container
-from ansible_collections.alphacoder.scaleout.plugins.filter.app_processes import app_processes
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_processes import places, plan
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_app import app_problems
 
@@ -49,7 +48,8 @@ def test_process_has_the_app_s_settings_but_for_its_own() -> None:
         },
     }
 
-    (worker,) = app_processes(settings, "app-1", "shop:1")
+    wanted = app_container(settings | {"app_image": "shop:1", "app_publish_port": 8000}, "app-1")
+    (worker,) = wanted["processes"]
     options = worker["options"]
     assert (options["name"], options["image"], options["command"]) == ("shop-worker-1", "shop:1", ["work"])
     assert options["env"] == {"A": "1", "B": "2", "INSTANCE_ID": "app-1-worker-1"}
@@ -57,15 +57,17 @@ def test_process_has_the_app_s_settings_but_for_its_own() -> None:
     assert options["shm_size"] == "64m"
     assert options["labels"]["alphacoder.scaleout.process-of"] == "shop"
     assert "published_ports" not in options
-    web = app_container(settings, "shop", "shop:1", 8000)["options"]
+    web = wanted["web"]["options"]
     assert (web["memory"], web["env"]["B"]) == ("1g", "1")
     assert "alphacoder.scaleout.process-of" not in web["labels"]
 
 
 def test_command_that_runs_once_ends_and_is_removed() -> None:
-    settings = {"app_env": {"A": "1"}, "app_processes": {"web": {"memory": "1g"}}}
-    options = app_container(settings, "shop-run", "shop:1", process="", command=["migrate"])["options"]
+    settings: dict[str, Any] = {"app_env": {"A": "1"}, "app_processes": {"web": {"memory": "1g"}}}
+    settings |= {"app_name": "shop", "app_run_command": ["migrate"], "app_run_name": "before", "app_publish_port": 0}
+    options = app_container(settings)["run"]["options"]
 
+    assert (options["name"], "published_ports" in options) == ("shop-before", False)
     assert (options["command"], options["restart_policy"]) == (["migrate"], "no")
     assert (options["detach"], options["cleanup"]) == (False, True)
     assert options["env"]["A"] == "1"
@@ -93,7 +95,8 @@ WANTED = [{"options": {"name": name}, "settings": "new"} for name in ("a", "b")]
     ],
 )
 def test_plan(found: list[str], remove: list[str], replace: list[str], start: list[str], formers: list[str]) -> None:
-    assert plan(found, WANTED) == {"remove": remove, "replace": replace, "start": start, "formers": formers}
+    state = {name: (status, settings) for name, status, settings in map(str.split, found)}
+    assert plan(state, WANTED) == {"remove": remove, "replace": replace, "start": start, "formers": formers}
 
 
 @pytest.mark.parametrize(

@@ -1,38 +1,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a container that failed may lack, from what it said last."""
+
+# PRIVATE to the collection: what a container that failed may lack, from what it said last. An image may need more than
+# role app gives to a container unless asked.
 
 from __future__ import annotations
 
-DOCUMENTATION = r"""
-name: app_hints
-short_description: What a container that failed may lack, from what it said last
-version_added: 0.1.0
-author: Alphacoder (@alphacoder)
-description:
-  - An image may need more than role P(alphacoder.scaleout.app#role) gives to a container unless asked. Finds what its
-    last log lines say of that, and names the variable.
-options:
-  _input:
-    description: The last log lines, or messages of the engine.
-    type: list
-    elements: str
-    required: true
-"""
-
-EXAMPLES = r"""
-hints: "{{ log.stdout_lines | alphacoder.scaleout.app_hints }}"
-"""
-
-RETURN = r"""
-_value:
-  description: A sentence for each thing that it may lack; empty where nothing is known.
-  type: list
-  elements: str
-"""
-
 import re
-import typing as t
 from collections.abc import Iterable
 
 DENIED = re.compile(r"operation not permitted|permission denied", re.IGNORECASE)
@@ -60,7 +34,7 @@ def _folder(line: str) -> str:
 
 
 def app_hints(lines: Iterable[str]) -> list[str]:
-    """A sentence for each thing that it may lack. See DOCUMENTATION."""
+    """A sentence for each thing that it may lack. `lines`: the last ones of its log, or messages of the engine."""
     capabilities: dict[str, None] = {}
     read_only: dict[str, None] = {}
     denied: dict[str, None] = {}
@@ -92,10 +66,3 @@ def app_hints(lines: Iterable[str]) -> list[str]:
             "app_files have an owner and a mode; without capabilities, root has no more rights than others."
         )
     return hints
-
-
-class FilterModule:
-    """What Ansible loads."""
-
-    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"app_hints": app_hints}
