@@ -30,10 +30,10 @@ import yaml
 REPO = Path(__file__).resolve().parent.parent
 COLLECTION = "alphacoder.scaleout"
 # Fewer than that many distinct names, and fewer than that many in more than one file
-NAMES = 101
+NAMES = 103
 SHARED_NAMES = 45
 # At most that many files
-FILES = 32
+FILES = 35
 PARTS = ("tasks", "handlers", "defaults", "vars", "templates")
 NAME = re.compile(r"(?<!\w)__[a-z]\w*(?<!__)\b")
 PLUGINS = ("action", "filter", "lookup", "test")

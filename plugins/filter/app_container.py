@@ -90,7 +90,8 @@ def app_container(settings: Settings, host: str = "") -> dict[str, t.Any]:
     if beside:
         port = int(settings.get("app_beside_port") or 0) or port + 1
     former = settings.get("app_state") == "rolled_back"
-    release = str(settings.get("app_former_release" if former else "app_image") or "")
+    wanted = settings.get("app_former_release") if former else settings.get("app_release") or settings.get("app_image")
+    release = str(wanted or "")
     # Modules of community.docker do not find an image by tag and digest
     image = re.sub(r":[^:/@]+(?=@)", "", release)
     processes = []

@@ -16,7 +16,8 @@ options:
     description:
       - The variables of all hosts by name. Load balancers have C(__scaleout_haproxy)
         (M(alphacoder.scaleout.haproxy_info)) and C(__scaleout_marks) (lines that begin with C(maintenance) or end with
-        the lock's text), app servers have C(__scaleout_running) (M(community.docker.docker_container_info)).
+        the lock's text), app servers have C(__scaleout_running) (M(community.docker.docker_container_info) in a loop, a
+        container for each of O(ports)).
     type: dict
     required: true
   balancers:
@@ -29,27 +30,25 @@ options:
     type: list
     elements: str
     required: true
-  backend:
-    description: The backend of HAProxy whose servers the app servers are.
-    type: str
-    required: true
-  port:
-    description: Where the app servers publish the app.
-    type: int
+  ports:
+    description:
+      - The backends of HAProxy whose servers the app servers are, one for each app, and where app servers publish it.
+    type: dict
     required: true
 """
 
 EXAMPLES = r"""
 - name: Put it together
   ansible.builtin.set_fact:
-    status: "{{ hostvars | alphacoder.scaleout.service_status(groups['lb'], groups['app'], 'app', 8000) }}"
+    status: "{{ hostvars | alphacoder.scaleout.service_status(groups['lb'], groups['app'], {'app': 8000}) }}"
 """
 
 RETURN = r"""
 _value:
   description:
-    - C(backend), C(load_balancers), C(app_servers), each with its C(servers), C(servers) of all load balancers,
-      C(drift) (sentences), C(lock) (its holder, or empty) and C(maintenance).
+    - C(backends), and C(backend), the first of them, C(load_balancers), C(app_servers), once for each backend, each
+      with its C(servers), C(servers) of all load balancers, C(drift) (sentences), C(lock) (its holder, or empty) and
+      C(maintenance).
   type: dict
 """
 
@@ -83,8 +82,10 @@ def _balancer(host: Host) -> dict[str, t.Any]:
     }
 
 
-def _app(host: Host, now: datetime.datetime) -> dict[str, t.Any]:
+def _app(host: Host, number: int, backend: str, now: datetime.datetime) -> dict[str, t.Any]:
     running = host.get("__scaleout_running", {})
+    # None where the host was not reached at all
+    running = running["results"][number] if running.get("results") else running
     container = running.get("container") or {}
     state = container.get("State", {})
     uptime = None
@@ -94,6 +95,7 @@ def _app(host: Host, now: datetime.datetime) -> dict[str, t.Any]:
         uptime = int((now - started).total_seconds())
     return {
         "name": host["inventory_hostname"],
+        "backend": backend,
         "address": host.get("private_address", ""),
         "problem": _problem(running, "" if container else "no container"),
         "release": release_of(container),
@@ -126,39 +128,47 @@ def _drift(
 
 
 def service_status(
-    hosts: Mapping[str, Host], balancers: Sequence[str], apps: Sequence[str], backend: str, port: int
+    hosts: Mapping[str, Host], balancers: Sequence[str], apps: Sequence[str], ports: Mapping[str, int]
 ) -> dict[str, t.Any]:
     """What runs where. See DOCUMENTATION."""
     now = datetime.datetime.now(datetime.UTC)
     load_balancers = [_balancer(hosts[name]) for name in balancers]
-    servers_of = {
-        name: [
-            {**server, "balancer": name}
-            for server in hosts[name].get("__scaleout_haproxy", {}).get("servers") or []
-            if server["backend"] == backend
+    drift = [f"{balancer['name']}: {balancer['problem']}" for balancer in load_balancers if balancer["problem"]]
+    servers, app_servers = [], []
+    for number, (backend, port) in enumerate(ports.items()):
+        servers_of = {
+            name: [
+                {**server, "balancer": name}
+                for server in hosts[name].get("__scaleout_haproxy", {}).get("servers") or []
+                if server["backend"] == backend
+            ]
+            for name in balancers
+        }
+        of_backend = [server for name in balancers for server in servers_of[name]]
+        of_hosts = [
+            {
+                **_app(hosts[name], number, backend, now),
+                "servers": [server for server in of_backend if server["name"] == name],
+            }
+            for name in apps
         ]
-        for name in balancers
-    }
-    servers = [server for name in balancers for server in servers_of[name]]
-    app_servers = [
-        {**_app(hosts[name], now), "servers": [server for server in servers if server["name"] == name]} for name in apps
-    ]
-
-    drift = []
-    for balancer in load_balancers:
-        if balancer["problem"]:
-            drift.append(f"{balancer['name']}: {balancer['problem']}")
-        else:
-            drift += _drift(balancer, servers_of[balancer["name"]], hosts, apps, int(port))
-    drift += [f"{app['name']}: {app['problem']}" for app in app_servers if app["problem"]]
-    releases = list(dict.fromkeys(app["release"] for app in app_servers if app["release"]))
-    if len(releases) > 1:
-        drift.append(f"releases differ: {', '.join(releases)}")
+        lines = []
+        for balancer in load_balancers:
+            if not balancer["problem"]:
+                lines += _drift(balancer, servers_of[balancer["name"]], hosts, apps, int(port))
+        lines += [f"{app['name']}: {app['problem']}" for app in of_hosts if app["problem"]]
+        releases = list(dict.fromkeys(app["release"] for app in of_hosts if app["release"]))
+        if len(releases) > 1:
+            lines.append(f"releases differ: {', '.join(releases)}")
+        drift += [f"{backend}: {line}" for line in lines] if len(ports) > 1 else lines
+        servers += of_backend
+        app_servers += of_hosts
 
     marks = [mark for name in balancers for mark in hosts[name].get("__scaleout_marks", {}).get("stdout_lines", [])]
     holders = [found[0] for mark in marks if (found := re.search(r"[{].*[}]", mark))]
     return {
-        "backend": backend,
+        "backend": next(iter(ports)),
+        "backends": list(ports),
         "load_balancers": load_balancers,
         "app_servers": app_servers,
         "servers": servers,

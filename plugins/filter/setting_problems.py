@@ -19,10 +19,12 @@ options:
     type: dict
     required: true
   role:
-    description: The role, or V(deploy) for the variables of a roll-out, or V(service) for the service of a run.
+    description:
+      - The role, or V(deploy) for the variables of a roll-out, V(service) for the service of a run, V(apps) for
+        C(scaleout_apps).
     type: str
     required: true
-    choices: [app, deploy, docker, haproxy, hits, postgresql, redis, service]
+    choices: [app, apps, deploy, docker, haproxy, hits, postgresql, redis, service]
   pages:
     description: For V(haproxy), the HTML pages of the controller that it sends, by file.
     type: dict
@@ -33,6 +35,12 @@ options:
     description:
       - For V(service), the folder of the controller with the service's secrets. Empty if it needs the service's name,
         and there is none.
+    type: str
+  app:
+    description: For V(apps), the app that the run is for.
+    type: str
+  tier:
+    description: For V(apps), whose settings they are, C(app) or C(lb). Empty - C(scaleout_apps) itself is checked.
     type: str
 """
 
@@ -55,11 +63,16 @@ _value:
 
 import typing as t
 
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_apps import apps_problems
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_deploy import deploy_problems
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_roles import problems_of_role
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_service import service_problems
 
-OF_PLAYBOOKS: dict[str, t.Callable[..., list[str]]] = {"deploy": deploy_problems, "service": service_problems}
+OF_PLAYBOOKS: dict[str, t.Callable[..., list[str]]] = {
+    "apps": apps_problems,
+    "deploy": deploy_problems,
+    "service": service_problems,
+}
 
 
 def setting_problems(settings: dict[str, t.Any], role: str, **more: t.Any) -> list[str]:

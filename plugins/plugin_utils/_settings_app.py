@@ -42,6 +42,8 @@ AT_LEAST = {
 def app_problems(settings: dict[str, t.Any]) -> list[str]:
     """A sentence for each problem."""
     problems = unknown_names(settings, "app", options_of("app"), also=OTHERS)
+    if settings.get("app_release"):
+        settings = settings | {"app_image": settings["app_release"]}
 
     def check(name: str, pattern: re.Pattern[str], wanted: str) -> None:
         value = settings.get(name)

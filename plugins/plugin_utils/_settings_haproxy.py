@@ -21,14 +21,14 @@ OWN_SECTIONS = {
 }
 # What these sections are made of. Those with a default don't count while they have it
 OF_PUBLIC = WORDS.findall(
-    "acl allow deny frontend_extra http_after_response http_request http_response rate_limit redirect tcp_request "
-    "use_backend"
+    "acl allow default_backend deny frontend_extra http_after_response http_request http_response rate_limit redirect "
+    "tcp_request use_backend"
 )
 OF_APP = WORDS.findall(
     "backend_extra balance cookie hash_type http_check http_reuse httpchk maintenance stick stick_table"
 )
 OF_STATS = ["stats_password", "stats_user"]
-USUAL = {"balance": "roundrobin", "http_reuse": "safe", "stats_user": "stats"}
+USUAL = {"balance": "roundrobin", "default_backend": "app", "http_reuse": "safe", "stats_user": "stats"}
 NAME = re.compile(r"[A-Za-z0-9_.:-]+")
 TIME = re.compile(r"[1-9]\d*(us|ms|s|m|h|d)")
 # Sockets that may share an address
@@ -214,7 +214,9 @@ def _dropped(settings: Section) -> Iterator[str]:
             continue
         for key in keys:
             value = settings.get(_flat(key))
-            if value and value != USUAL.get(key):
+            # The playbooks set it for all backends
+            elsewhere = key == "maintenance" and any(one.get(key) for one in settings.get("haproxy_backends") or [])
+            if value and value != USUAL.get(key) and not elsewhere:
                 yield f"{_flat(key)} has no effect, because {_flat(of)} is empty; set that, or remove {_flat(key)}"
 
 
@@ -324,11 +326,14 @@ def _problems(settings: Section) -> Iterator[str]:
     targets += [str(section["name"]) for section in backends]
     targets += re.findall(r"^\s*(?:backend|listen)\s+(\S+)", extra, re.MULTILINE)
     flat = {name.removeprefix("haproxy_"): value for name, value in settings.items()}
-    if settings.get("haproxy_bind") and "app" not in targets:
-        yield (
-            "haproxy_servers has no server; it must have at least one ({name, address, port}), "
-            "or haproxy_bind must be '' because haproxy_frontends has all"
-        )
+    # The frontend is not there, or has nothing to send requests to
+    if not settings.get("haproxy_bind") or (flat.get("default_backend", "app") == "app" and "app" not in targets):
+        flat.pop("default_backend", None)
+        if settings.get("haproxy_bind"):
+            yield (
+                "haproxy_servers has no server; it must have at least one ({name, address, port}), "
+                "or haproxy_bind must be '' because haproxy_frontends has all"
+            )
     yield from _http(_flat, flat, mode)
     yield from _frontend(_flat, flat, targets)
     yield from _backend(_flat, flat)

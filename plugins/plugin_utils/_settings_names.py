@@ -33,12 +33,17 @@ PLAYBOOKS: dict[str, tuple[str, ...]] = {
     "deploy_ready_timeout": ("app", "lb"),
     "deploy_release_commands": ("app",),
     "scaleout_adopt": ("localhost",),
+    "scaleout_app_health": (),
     "scaleout_app_hosts": ("app",),
+    "scaleout_app_name": (),
     "scaleout_app_port": (),
     "scaleout_app_servers": ("lb",),
+    "scaleout_apps": ("localhost", "app", "lb"),
     "scaleout_backend": ("localhost", "app", "lb"),
+    "scaleout_backends": ("lb",),
     "scaleout_build_role": ("app",),
     "scaleout_database_url": (),
+    "scaleout_default_backend": ("lb",),
     "scaleout_destroy": ("localhost",),
     # Groups of droplets of one size may have it
     "scaleout_haproxy_server": (),
@@ -55,6 +60,7 @@ PLAYBOOKS: dict[str, tuple[str, ...]] = {
     "scaleout_ssh_keys": ("localhost",),
     "scaleout_timeout_check": ("lb",),
     "scaleout_unclaimed": ("localhost",),
+    "scaleout_use_backend": ("lb",),
 }
 # What the playbooks give role rollout, from variables of their own
 OF_ROLLOUT = {f"rollout_{name}": f"deploy_{name}" for name in ("break_lock", "drain_timeout", "ready_timeout")}

@@ -34,7 +34,7 @@ def app(name: str, image: str = "shop:1", release: str = "", **more: Any) -> dic
     return {
         "inventory_hostname": name,
         "private_address": APPS[name],
-        "__scaleout_running": {"container": container, "exists": True},
+        "__scaleout_running": {"results": [{"container": container, "exists": True}]},
         **more,
     }
 
@@ -42,7 +42,7 @@ def app(name: str, image: str = "shop:1", release: str = "", **more: Any) -> dic
 def status(*hosts: dict[str, Any]) -> dict[str, Any]:
     by_name = {host["inventory_hostname"]: host for host in hosts}
     balancers = [name for name in by_name if name.startswith("lb")]
-    found = service_status(by_name, balancers, [name for name in by_name if name.startswith("app")], "app", 8000)
+    found = service_status(by_name, balancers, [name for name in by_name if name.startswith("app")], {"app": 8000})
     # Can be written as JSON
     return json.loads(json.dumps(found))
 
@@ -70,11 +70,11 @@ def test_drift_is_named_for_each_load_balancer() -> None:
     )
 
     assert found["drift"] == [
+        "lb-3: unreachable",
+        "lb-4: no socket",
         "app-1: lb-1 sends its clients to 10.9.9.9:8000, but the inventory has it at 10.0.0.1:8000",
         "old-1: it is a server of lb-1, but not in the inventory",
         "app-2: it is in the inventory, but not a server of lb-1",
-        "lb-3: unreachable",
-        "lb-4: no socket",
         "releases differ: shop:1, shop:2",
     ]
 
@@ -83,7 +83,7 @@ def test_hosts_without_a_container_or_an_answer() -> None:
     both = server("app-1"), server("app-2")
     found = status(
         balancer("lb-1", *both),
-        app("app-1", __scaleout_running={"exists": False, "container": None}),
+        app("app-1", __scaleout_running={"results": [{"exists": False, "container": None}]}),
         app("app-2", __scaleout_running={"unreachable": True, "msg": "No route to host"}),
     )
 
@@ -98,7 +98,9 @@ def test_release_has_its_tag_where_the_image_has_its_digest_alone() -> None:
 
     assert [one["release"] for one in found["app_servers"]] == ["shop:2@sha256:ab"] * 2
     assert found["drift"] == []
-    containers = [{"item": "app-1", **app("app-1", "shop@sha256:ab", "shop:2@sha256:ab")["__scaleout_running"]}]
+    containers = [
+        {"item": "app-1", **app("app-1", "shop@sha256:ab", "shop:2@sha256:ab")["__scaleout_running"]["results"][0]}
+    ]
     assert rollout_failure([], [], containers).splitlines()[-1].split()[:2] == ["app-1", "shop:2@sha256:ab"]
 
 
