@@ -319,3 +319,11 @@ def test_wrong_assets_are_named(settings: dict[str, Any], says: str) -> None:
 
     assert len(problems) == 1
     assert problems[0].startswith(says)
+
+
+def test_release_of_the_run_holds_over_the_image_of_the_command_line() -> None:
+    settings = {"app_image": "shop:1", "app_release": "shop:2", "app_former_release": "shop:0"}
+
+    assert app_container(settings)["web"]["options"]["image"] == "shop:2"
+    assert app_container(settings | {"app_release": ""})["release"] == "shop:1"
+    assert app_container(settings | {"app_state": "rolled_back"})["release"] == "shop:0"
