@@ -74,7 +74,7 @@ def test_programs_that_may_ask_are_told_that_nobody_answers() -> None:
     # A build of Docker's has no terminal
     files = [
         file
-        for folder in ("roles", "scripts")
+        for folder in ("plugins", "roles", "scripts")
         for file in (REPO / folder).rglob("*")
         if file.is_file() and file.name != "Dockerfile" and file.suffix not in (".md", ".pyc")
     ]
