@@ -38,7 +38,7 @@ PARTS = ("tasks", "handlers", "defaults", "vars", "templates")
 NAME = re.compile(r"(?<!\w)__[a-z]\w*(?<!__)\b")
 PLUGINS = ("action", "filter", "lookup", "test")
 # What only checks settings
-CHECKS = re.compile(r"(tasks/preflight\.yml|tasks/check_\w+\.yml|/setting_problems\.py)$")
+CHECKS = re.compile(r"(tasks/preflight\.yml|tasks/check_\w+\.yml|/\w+_problems\.py)$")
 PLUGIN = re.compile(rf"\b{re.escape(COLLECTION)}\.(\w+)")
 # A path in a text, such as a template's, or of tasks that a role gets by a variable
 TEMPLATE = re.compile(r"[\w./-]+\.j2\b")
