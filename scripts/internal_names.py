@@ -33,7 +33,7 @@ COLLECTION = "alphacoder.scaleout"
 NAMES = 103
 SHARED_NAMES = 45
 # At most that many files
-FILES = 35
+FILES = 33
 PARTS = ("tasks", "handlers", "defaults", "vars", "templates")
 NAME = re.compile(r"(?<!\w)__[a-z]\w*(?<!__)\b")
 PLUGINS = ("action", "filter", "lookup", "test")
