@@ -3,7 +3,7 @@
 """Run every check of the project, all of them even if one fails, and sum them up.
 
 Two checks run at a time, because none keeps two cores busy. Each of the two has its own lab for droplets. On two cores
-`make quick` may take 2 minutes and `make test` 45; a run that takes longer says so.
+`make quick` may take 2 minutes and `make test` 60; a run that takes longer says so.
 
 The last line reads `N passed, N failed`: the tests that pytest and molecule's verifier counted, and one for each other
 check.
@@ -51,14 +51,15 @@ EMPTY_INVENTORY = ("ANSIBLE_INVENTORY=/dev/null", "ANSIBLE_INVENTORY_ENABLED=ini
 class Check:
     """A command and its name.
 
-    `droplets`: it needs a lab. `alone`: it would disturb another check, or be disturbed. `quick`: it is part of
-    `make quick`, with `quick_options`.
+    `droplets`: it needs a lab. `alone`: it would disturb another check with droplets, or be disturbed. `patient`: it
+    takes the processor time that such a one leaves. `quick`: it is part of `make quick`, with `quick_options`.
     """
 
     name: str
     command: tuple[str, ...]
     droplets: bool = False
     alone: bool = False
+    patient: bool = False
     quick: bool = True
     quick_options: tuple[str, ...] = ()
 
@@ -93,15 +94,15 @@ CHECKS = (
     ),
     Check("ruff", ("ruff", "check", ".")),
     Check("ruff format", ("ruff", "format", "--check", ".")),
-    Check("mypy", ("mypy",)),
+    Check("mypy", ("mypy",), patient=True),
     Check("yamllint", ("yamllint", "--strict", ".")),
     Check("workflows", ("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *WORKFLOWS)),
     # The project's own inventory needs an account, so it gets an empty one
-    Check("ansible-lint", ("env", *EMPTY_INVENTORY, "ansible-lint", "--offline", "--strict", "-q")),
-    Check("docs", ("scripts/docs",)),
+    Check("ansible-lint", ("env", *EMPTY_INVENTORY, "ansible-lint", "--offline", "--strict", "-q"), patient=True),
+    Check("docs", ("scripts/docs",), patient=True),
     Check("tested options", ("python", "scripts/untested_options.py")),
     Check("internal names", ("python", "scripts/internal_names.py")),
-    Check("sanity", ("scripts/sanity",), quick=False),
+    Check("sanity", ("scripts/sanity",), patient=True, quick=False),
     # The first one builds the app's image, which later ones find. The short ones are at the end, where one lab is idle
     Check("molecule, Debian 13", ("molecule", "test"), droplets=True),
     Check("plugins on droplets", ("scripts/integration",), droplets=True),
@@ -145,8 +146,9 @@ def log_of(name: str) -> Path:
     return LOGS / f"{name.replace(',', '').replace(' ', '-')}.log"
 
 
-def run(check: Check, lab: str = "", show: bool = True) -> Result:
-    """Run one check. Its output goes to a log and, with `show`, to the screen."""
+def run(check: Check, lab: str = "", show: bool = True, patient: bool = False) -> Result:
+    """Run one check. Its output goes to a log and, with `show`, to the screen. If `patient`, it gives way to others."""
+    command = ("nice", "-n", "19", *check.command) if patient else check.command
     print(f"\n== {check.name}: {' '.join(check.command)}" + (f" (lab {lab})" if lab else ""), flush=True)
     start = time.monotonic()
     output = []
@@ -154,7 +156,7 @@ def run(check: Check, lab: str = "", show: bool = True) -> Result:
     # A line at a time, so that it can be followed
     with log_of(check.name).open("w", buffering=1) as file:
         process = subprocess.Popen(
-            check.command,
+            command,
             cwd=REPO,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -214,6 +216,24 @@ def last_lines(name: str, number: int = 40) -> list[str]:
     return log_of(name).read_text().splitlines()[-number:]
 
 
+def run_alone(checks: list[Check]) -> dict[str, Result]:
+    """Run what is alone with its droplets, one after the other, and the patient ones beside it."""
+    results = {}
+
+    def run_patient() -> None:
+        for check in checks:
+            if check.patient:
+                results[check.name] = run(check, show=False, patient=True)
+
+    thread = threading.Thread(target=run_patient)
+    thread.start()
+    for check in checks:
+        if check.alone:
+            results[check.name] = run_in_lane(check, LABS[0], show=True)
+    thread.join()
+    return results
+
+
 def main() -> int:
     """Run the checks and print the table; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -228,9 +248,10 @@ def main() -> int:
             for check in CHECKS
             if check.quick and not check.droplets
         ]
-    results = run_side_by_side([check for check in checks if not check.droplets and not check.alone])
-    results |= run_side_by_side([check for check in checks if check.droplets and not check.alone])
-    results |= {check.name: run_in_lane(check, LABS[0], show=True) for check in checks if check.alone}
+    last = [check for check in checks if check.alone or (check.patient and not quick)]
+    results = run_side_by_side([check for check in checks if not check.droplets and check not in last])
+    results |= run_side_by_side([check for check in checks if check.droplets and check not in last])
+    results |= run_alone(last)
     # In the order of the table
     results = {check.name: results[check.name] for check in checks}
 

@@ -110,3 +110,17 @@ def test_as_many_at_a_time_as_there_are_labs_and_what_measures_alone(run: Callab
     assert status == 0
     assert "\ntest with test test2\n" in shown
     assert shown.endswith("\n3 passed, 0 failed\n")
+
+
+def test_patient_ones_give_way_beside_what_measures_alone(run: Callable[..., tuple[int, str]]) -> None:
+    meet = "touch $0; until [ -e alone ] && [ -e patient ]; do :; done; nice >$0.niceness"
+    status, shown = run(
+        Check("patient", ("sh", "-c", meet, "patient"), patient=True),
+        Check("droplets", ("sh", "-c", "test ! -e patient"), droplets=True),
+        Check("alone", ("sh", "-c", meet, "alone"), droplets=True, alone=True),
+        Check("niceness", ("sh", "-c", "cat patient.niceness alone.niceness"), droplets=True, alone=True),
+    )
+
+    assert status == 0
+    assert "\n19\n0\n" in shown
+    assert shown.endswith("\n4 passed, 0 failed\n")
