@@ -108,9 +108,10 @@ def _together(apps: Apps) -> Iterator[str]:
 def _of_run(apps: Apps, app: str) -> Iterator[str]:
     """What is wrong with the app that the run is for."""
     if not app:
+        first, *_others = apps
         yield (
             f"The run names no app, and scaleout_apps has {', '.join(apps)}. Give it the settings of one, with its "
-            f"app_name, such as -e @apps/{next(iter(apps))}.yml."
+            f"app_name, such as -e @apps/{first}.yml."
         )
     elif app not in apps:
         yield (

@@ -77,7 +77,12 @@ def cases() -> Iterator[Any]:
                 yield pytest.param({name: [{**base, part: value}]}, part, text, id=f"{name}-{part}")
         elif name not in ELSEWHERE:
             value, text = sample(key, option)
-            yield pytest.param({name: value}, name, text, id=name)
+            more: dict[str, Any] = {}
+            if key == "default_backend":
+                # Its default is the only backend otherwise
+                value, text = "other", "default_backend other"
+                more = {"haproxy_backends": [{"name": value, "servers": SERVERS}]}
+            yield pytest.param({name: value, **more}, name, text, id=name)
 
 
 def used_or_refused(settings: dict[str, Any], name: str, text: str) -> None:
