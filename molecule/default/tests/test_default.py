@@ -125,8 +125,8 @@ def test_wrong_daemon_options_end_the_run_and_are_mended_by_right_ones(service: 
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
-        ({"haproxy_maxconn": "many"}, ("haproxy_maxconn", "int")),
-        ({"haproxy_mode": "https"}, ("haproxy_mode", "http, tcp")),
+        ({"haproxy_maxconn": "many"}, ("haproxy_maxconn is 'many'; it must be a whole number.",)),
+        ({"haproxy_mode": "https"}, ("haproxy_mode is 'https'; it must be http or tcp.",)),
         ({"haproxy_cookie": "SERVERID"}, ("haproxy_cookie", "insert")),
         ({"redis_maxmemory_policy": "lru"}, ("redis_maxmemory_policy", "allkeys-lru")),
     ],
