@@ -33,7 +33,7 @@ FRAME = re.compile(r"^(?:[ ]|\x1b\[[\d;]*m)*│|\x1b\[[\d;]*m", re.MULTILINE)
 DEBIAN_12 = ("env", "MOLECULE_IMAGE=debian-12-x64")
 HAPROXY = ("molecule", "test", "-s", "haproxy")
 APP = ("molecule", "test", "-s", "app")
-OWN_APP = ("molecule", "test", "-s", "own-app")
+OWN_APP = (*DEBIAN_12, "molecule", "test", "-s", "own-app")
 DATA = ("molecule", "test", "-s", "data")
 OPERATIONS = ("molecule", "test", "-s", "operations")
 # On two cores
@@ -106,11 +106,11 @@ CHECKS = (
     # The first one builds the app's image, which later ones find. The short ones are at the end, where one lab is idle
     Check("molecule, Debian 13", ("molecule", "test"), droplets=True),
     Check("plugins on droplets", ("scripts/integration",), droplets=True),
-    Check("molecule, Debian 12", (*DEBIAN_12, "molecule", "test"), droplets=True),
     Check("data, Debian 13", DATA, droplets=True),
     Check("haproxy, Debian 13", HAPROXY, droplets=True),
     Check("app, Debian 13", APP, droplets=True),
-    Check("own-app, Debian 13", OWN_APP, droplets=True),
+    # Every role, and deploys, rollbacks and scaling
+    Check("own-app, Debian 12", OWN_APP, droplets=True),
     Check("operations, Debian 13", OPERATIONS, droplets=True, alone=True),
 )
 
