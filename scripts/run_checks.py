@@ -103,7 +103,7 @@ CHECKS = (
     Check("tested options", ("python", "scripts/untested_options.py")),
     Check("internal names", ("python", "scripts/internal_names.py")),
     Check("sanity", ("scripts/sanity",), patient=True, quick=False),
-    # The first one builds the app's image, which later ones find. The short ones are at the end, where one lab is idle
+    # The first one builds the app's image, which later ones find
     Check("molecule, Debian 13", ("molecule", "test"), droplets=True),
     Check("plugins on droplets", ("scripts/integration",), droplets=True),
     Check("data, Debian 13", DATA, droplets=True),

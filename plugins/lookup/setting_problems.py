@@ -22,7 +22,7 @@ options:
     required: true
     choices: [app, docker, haproxy, hits, postgresql, redis]
 seealso:
-  - plugin: alphacoder.scaleout.setting_problems
+  - plugin: alphacoder.scaleout.playbook_problems
     plugin_type: filter
 """
 

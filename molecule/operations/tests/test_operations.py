@@ -20,14 +20,22 @@ def told(result: Result) -> str:
 
 # What other tests show: each event takes a minute here. `make bench-operations` measures these, too.
 ELSEWHERE = {
-    "reload-haproxy": "haproxy: test_50_reloads_fail_no_request",
-    "run-site": "default and app: idempotence",
-    "deploy-good": "here: the first of deploy-twice-at-once",
-    "deploy-never-ready": "app: test_release_that_fails_goes_back_and_says_why",
-    "deploy-missing": "app: test_image_that_is_nowhere_changes_nothing",
-    "rollback": "app: test_rollback_in_halves_takes_over_a_lock, own-app: test_rollback_runs_no_migration",
-    "scale-out": "app: test_scale_out_brings_the_release_to_new_servers",
-    "scale-in": "app: test_scale_in_drains_on_both_before_it_removes",
+    # haproxy: test_50_reloads_fail_no_request
+    "reload-haproxy",
+    # default and app: idempotence
+    "run-site",
+    # Here: the first one of deploy-twice-at-once
+    "deploy-good",
+    # app: test_release_that_fails_goes_back_and_says_why
+    "deploy-never-ready",
+    # app: test_image_that_is_nowhere_changes_nothing
+    "deploy-missing",
+    # app: test_rollback_in_halves_takes_over_a_lock; own-app: test_rollback_runs_no_migration
+    "rollback",
+    # app: test_scale_out_brings_the_release_to_new_servers
+    "scale-out",
+    # app: test_scale_in_drains_on_both_before_it_removes
+    "scale-in",
 }
 
 

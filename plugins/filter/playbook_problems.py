@@ -1,33 +1,28 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is wrong with the settings of a role."""
+"""What is wrong with the variables of the playbooks."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-name: setting_problems
-short_description: What is wrong with the settings of a role
+name: playbook_problems
+short_description: What is wrong with the variables of the playbooks
 version_added: 0.1.0
 author: Alphacoder (@alphacoder)
 description:
-  - Says of each setting that cannot work, and of each name that the role does not know, which one it is, and what would
-    be right. No sentence has a secret.
-positional: role
+  - Says of each variable that cannot work, and of each name that the playbooks do not know, which one it is, and what
+    would be right. No sentence has a secret.
+positional: subject
 options:
   _input:
-    description: The variables that begin with the role's name, by name.
+    description: The variables of the subject, by name.
     type: dict
     required: true
-  role:
-    description:
-      - The role, or V(deploy) for the variables of a roll-out, V(service) for the service of a run, V(apps) for
-        C(scaleout_apps).
+  subject:
+    description: V(deploy) for a roll-out, V(service) for the service of a run, V(apps) for C(scaleout_apps).
     type: str
     required: true
-    choices: [app, apps, deploy, docker, haproxy, hits, postgresql, redis, service]
-  pages:
-    description: For V(haproxy), the HTML pages of the controller that it sends, by file.
-    type: dict
+    choices: [apps, deploy, service]
   hosts:
     description: For V(service), the tags of the droplets that the run would work on, by host.
     type: dict
@@ -42,16 +37,18 @@ options:
   tier:
     description: For V(apps), whose settings they are, C(app) or C(lb). Empty - C(scaleout_apps) itself is checked.
     type: str
+seealso:
+  - plugin: alphacoder.scaleout.setting_problems
+    plugin_type: lookup
 """
 
 EXAMPLES = r"""
-- name: Check the settings
+- name: Check the roll-out
   ansible.builtin.assert:
     that: problems == []
     fail_msg: "{{ problems | join('\n') }}"
   vars:
-    settings: {redis_port: 70000}
-    problems: "{{ settings | alphacoder.scaleout.setting_problems('redis') }}"
+    problems: "{{ {'deploy_batch': '25%'} | alphacoder.scaleout.playbook_problems('deploy') }}"
 """
 
 RETURN = r"""
@@ -65,25 +62,22 @@ import typing as t
 
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_apps import apps_problems
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_deploy import deploy_problems
-from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_roles import problems_of_role
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_service import service_problems
 
-OF_PLAYBOOKS: dict[str, t.Callable[..., list[str]]] = {
+PROBLEMS: dict[str, t.Callable[..., list[str]]] = {
     "apps": apps_problems,
     "deploy": deploy_problems,
     "service": service_problems,
 }
 
 
-def setting_problems(settings: dict[str, t.Any], role: str, **more: t.Any) -> list[str]:
+def playbook_problems(settings: dict[str, t.Any], subject: str, **more: t.Any) -> list[str]:
     """A sentence for each problem. See DOCUMENTATION."""
-    if role in OF_PLAYBOOKS:
-        return OF_PLAYBOOKS[role](settings, **more)
-    return problems_of_role(role, settings, {}, **more)
+    return PROBLEMS[subject](settings, **more)
 
 
 class FilterModule:
     """What Ansible loads."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"setting_problems": setting_problems}
+        return {"playbook_problems": playbook_problems}
