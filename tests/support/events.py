@@ -175,7 +175,7 @@ def deploy_interrupted(service: Service) -> CompletedProcess[str]:
     """Ctrl-C at the worst moment, when a host has neither its former container nor its new one; then once more."""
     release = good(service)
     first = service.start("playbooks/deploy.yml", "-e", f"release={release}")
-    read_until(first, "rollout : Change the host]", "Container | Let the former one finish its requests")
+    read_until(first, "rollout : Change the host]", "Replace | Let the former one finish its requests")
     interrupt(first)
     assert first.returncode != 0
     return deploy(service, release)

@@ -65,5 +65,5 @@ def test_no_event_and_no_status_says_a_secret(service: Service) -> None:
     status = service.play("playbooks/status.yml")
     assert status.returncode == 0, status.stdout
     assert "Nothing differs from the inventory." in status.stdout
-    assert "Container | Let the former one finish its requests" in LOG.read_text()
+    assert "Replace | Let the former one finish its requests" in LOG.read_text()
     assert secrets_said() == []
