@@ -155,10 +155,24 @@ def test_maintenance_lets_requests_end_and_shuts_others_out(service: Greeting) -
     assert service.lock() == ""
 
 
+def test_second_run_starts_nothing_where_another_one_replaces_the_app(service: Greeting) -> None:
+    """On a server that has neither its former container nor its new one, as in the middle of a deploy."""
+    service.host("lb-1").check_output("ln -sT %s %s", f"held by {json.dumps(FOREIGN)}", LOCK)
+    app = service.host("app-4")
+    app.check_output("docker stop greeting && docker rename greeting greeting-former")
+    done = service.playbook("deploy", release="greeting:2")
+    names = app.check_output("docker container ls --all --format '{{.Names}} {{.State}}'")
+    app.check_output("docker rename greeting-former greeting && docker start greeting")
+
+    refused_for(done, "deploy")
+    assert names == "greeting-former exited"
+
+
 def test_rollback_in_halves_takes_over_a_lock(service: Greeting) -> None:
     """Two new servers never had the former release, and its archive is gone: they get it from those that have it."""
     (ARCHIVES / "greeting-1.tar.gz").unlink()
-    service.host("lb-1").check_output("ln -sT %s %s", f"held by {json.dumps(FOREIGN)}", LOCK)
+    # The former test's
+    assert service.lock() != ""
     options = {"deploy_batch": "50%", "deploy_drain_timeout": 3, "deploy_break_lock": True}
     with service.visited() as seen, ThreadPoolExecutor(1) as pool:
         with service.meanwhile("rollback", **options) as rollback:
