@@ -28,6 +28,8 @@ BIN = Path(sys.executable).parent
 LOGS = REPO / ".build" / "log"
 PYTEST_SUMMARY = re.compile(r"(?P<counts>\d+ (?:passed|failed|errors?|skipped)\b.*) in [\d.]+s\b")
 PYTEST_FAILURE = re.compile(r"(?:FAILED|ERROR) (?=\S+\.py\b)")
+# What Ansible says of a task that failed, up to the next thing that it says
+ANSIBLE_FAILURE = re.compile(r"^ *fatal: \[.*?(?=^ *(?:$|TASK |PLAY |\S+: \[))", re.MULTILINE | re.DOTALL)
 # Colours, and the frame that molecule puts around what its verifier says
 FRAME = re.compile(r"^(?:[ ]|\x1b\[[\d;]*m)*│|\x1b\[[\d;]*m", re.MULTILINE)
 DEBIAN_12 = ("env", "MOLECULE_IMAGE=debian-12-x64")
@@ -130,12 +132,14 @@ def count(output: str) -> tuple[int, int]:
 def failures(output: str, width: int = 400) -> list[str]:
     """What pytest says at its end about each failed test, a line of at most `width` characters each.
 
-    Of the output of an Ansible run, the line of the last task that failed. Of a check without pytest, the last lines.
+    Of the output of an Ansible run, the line of the last task that failed. Of a check without pytest, the tasks that
+    failed and the last lines.
     """
     plain = FRAME.sub("", output)
     _, found, end = plain.rpartition("short test summary info")
     if not found:
-        return [line.strip() for line in plain.splitlines() if line.strip()][-5:]
+        tasks = [textwrap.shorten(task, width, placeholder=" …") for task in ANSIBLE_FAILURE.findall(plain)]
+        return [*tasks[-3:], *[line.strip() for line in plain.splitlines() if line.strip()][-5:]]
     summary = PYTEST_SUMMARY.search(end)
     text = " ".join(end[: summary.start() if summary else None].split())
     said = [re.sub(r" - .*(?= fatal: \[)", " -", part) for part in PYTEST_FAILURE.split(text)[1:]]

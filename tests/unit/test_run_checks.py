@@ -48,6 +48,11 @@ def test_failures_are_a_line_each_however_molecule_breaks_them() -> None:
         "tests/test_data.py::test_site - fatal: [app-2]: FAILED! => msg: No space",
         "tests/test_lb.py",
     ]
+    task = "  \x1b[2m│\x1b[0m fatal: [lb-1]: FAILED! =>\n  │     msg: No\n  │     space.\n  │ \n  │ PLAY RECAP\n"
+    assert failures(f"PLAY [One]\n{task}CRITICAL ended\n") == [
+        "fatal: [lb-1]: FAILED! => msg: No space.",
+        *["fatal: [lb-1]: FAILED! =>", "msg: No", "space.", "PLAY RECAP", "CRITICAL ended"],
+    ]
     assert failures("one\n\n  \x1b[31mtwo\x1b[0m\nthree\nfour\nfive\nsix\n") == ["two", "three", "four", "five", "six"]
 
 
