@@ -10,8 +10,9 @@ class ModuleDocFragment:
 options:
   api_token:
     description:
-      - The DigitalOcean API token. It needs the scopes to read the account, droplets, tags, SSH keys, actions and VPCs,
-        to create and delete droplets, to create tags, and to read reserved IPs if a droplet has one.
+      - The DigitalOcean API token. To read, it needs the scopes C(droplet:read) and C(tag:read), and
+        C(reserved_ip:read) if a droplet has a reserved IP. To make droplets, it needs C(ssh_key:read), C(image:read),
+        C(vpc:read), C(droplet:create), C(droplet:update) and C(tag:create), too; to remove them, C(droplet:delete).
       - If not set, the first of the environment variables E(DIGITALOCEAN_TOKEN), E(DIGITALOCEAN_ACCESS_TOKEN) and
         E(DO_API_TOKEN) that is set.
     type: str

@@ -44,8 +44,9 @@ options:
       - alphacoder.scaleout.droplets
   api_token:
     description:
-      - The DigitalOcean API token. It needs the scope C(droplet:read), and C(reserved_ip:read) if droplets have
-        reserved IPs.
+      - The DigitalOcean API token. It needs the scope C(droplet:read); C(tag:read) for O(service), O(tag) and groups of
+        tags, which are the default; C(reserved_ip:read) if droplets have reserved IPs; C(image:read) for C(do_image);
+        and C(vpc:read) for C(do_vpc_uuid) and O(vpcs).
       - May be a template, so that it can come from a vault, a lookup or an extra variable.
       - Of the environment variables, E(DIGITALOCEAN_TOKEN) takes precedence over E(DIGITALOCEAN_ACCESS_TOKEN), which
         takes precedence over E(DO_API_TOKEN).
@@ -284,6 +285,7 @@ from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructa
 from ansible.utils.vars import combine_vars
 from ansible_collections.alphacoder.scaleout.plugins.module_utils._digitalocean import (
     MAX_PAGE_SIZE,
+    TAG_SCOPE,
     ApiError,
     Client,
     droplet_facts,
@@ -304,6 +306,16 @@ if t.TYPE_CHECKING:
     from ansible.parsing.dataloader import DataLoader
 
 Item = dict[str, t.Any]
+
+# Names with a meaning of their own to Ansible, which a droplet may have
+TAKEN = ("all", "ungrouped", *constants.LOCALHOST)
+
+# Fields that the API shows only to a token with a certain scope, and which options need them
+SCOPES = {
+    "tags": (TAG_SCOPE, {"service", "tag"}, "tag"),
+    "vpc_uuid": ("vpc:read", {"vpcs"}, "vpc"),
+    "image": ("image:read", set(), "image"),
+}
 
 # How many names a warning lists
 SHOWN = 10
@@ -374,6 +386,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         if "service" in config:
             self._set_service()
         answer = self._read(path, may_use_cache)
+        self._check_fields(answer["droplets"])
         hosts = self._host_names(self._filter(answer))
         if not hosts:
             self._say_nothing_found(answer.get("unclaimed", []))
@@ -399,6 +412,19 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         # The second one is what a playbook compares with: group_vars may set the first
         for variable in ("scaleout_service", "scaleout_inventory_service"):
             self.inventory.set_variable("all", variable, service)
+
+    def _check_fields(self, droplets: list[Item]) -> None:
+        """Whether the API shows the fields that the options need: without its scope, a field is left out or empty."""
+        for field, (scope, options, kind) in SCOPES.items():
+            if not droplets or any(raw.get(field) for raw in droplets):
+                continue
+            needed = f"The API shows no {field} of {len(droplets)} droplets, which {{}} needs: give the token {scope}."
+            # Nothing would be let through
+            if narrowing := sorted(option for option in options if self.get_option(option)):
+                raise AnsibleParserError(needed.format(f"the option {narrowing[0]}"))
+            # None of them need have a tag
+            if kind in self.get_option("group_by") and (kind != "tag" or not any("tags" in raw for raw in droplets)):
+                self.display.warning(needed.format(f"group_by {kind}"))
 
     def _read(self, path: str, may_use_cache: bool) -> Item:
         """The API's raw answer, so that options that use it can change while it is cached."""
@@ -526,7 +552,14 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         """A host name for each droplet, the same ones every time, in the order that people expect."""
         by_name: dict[str, list[tuple[Item, Item]]] = {}
         for entry in sorted(droplets, key=lambda entry: entry[0]["id"]):
-            by_name.setdefault(entry[0]["name"], []).append(entry)
+            name = entry[0]["name"]
+            if name in TAKEN:
+                host = f"{name}-{entry[0]['id']}"
+                self.display.warning(
+                    f"A droplet is called {name}, which means something else to Ansible: its host is {host}."
+                )
+                name = host
+            by_name.setdefault(name, []).append(entry)
         hosts = {name: entries[0] for name, entries in by_name.items()}
         shared = []
         for name, entries in by_name.items():

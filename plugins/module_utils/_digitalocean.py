@@ -40,9 +40,22 @@ MAX_BACKOFF = 8.0
 # After this many attempts, a list that keeps changing while it is read is taken as it is
 MAX_LISTINGS = 3
 
+# What a token needs for each request of the collection, by method and path, as the official OpenAPI description says
+_SCOPES = {
+    ("GET", "/droplets"): ("droplet:read",),
+    ("POST", "/droplets"): ("droplet:create", "tag:create", "ssh_key:read", "image:read", "vpc:read"),
+    ("DELETE", "/droplets"): ("droplet:delete",),
+    ("GET", "/tags"): ("tag:read",),
+    ("POST", "/tags"): ("tag:create",),
+    ("POST", "/tags/resources"): ("tag:create", "droplet:update"),
+    ("GET", "/account/keys"): ("ssh_key:read",),
+    ("GET", "/reserved_ips"): ("reserved_ip:read",),
+}
+# A list of droplets by tag needs this, too, and so does their field tags
+TAG_SCOPE = "tag:read"
+
 _HINTS = {
     401: "the token was refused; check that api_token is complete and still valid",
-    403: "the token may not do this; give it the scope, or use one that has it",
     404: "not found; check api_url, which ends in /v2 for DigitalOcean",
 }
 
@@ -67,12 +80,14 @@ class _Answer:
 
 @dataclasses.dataclass
 class _Page:
-    """A page of a list: `total` counts the items of all pages, `following` is the query of the next page, and
-    `remaining` is how many more requests this token may send. Each is None if the API doesn't say."""
+    """A page of a list: `total` counts the items of all pages, `following` is the query of the next page, `last` is the
+    number of the last one, and `remaining` is how many more requests this token may send. Each but `last`, which is
+    then 1, is None if the API doesn't say."""
 
     items: list[Item]
     total: int | None
     following: dict[str, str] | None
+    last: int
     remaining: int | None
 
 
@@ -85,7 +100,9 @@ class Client:
         url: The API's URL, up to /v2. Plain HTTP is for loopback only.
         timeout: Seconds until a silent connection is given up.
         retries: How often a request is sent again after 429, after a status of 500 or more, or without an answer. The
-            pause doubles from 0.5 to 8 s, unless a 429 says how long to wait, up to 60 s (API, Rate Limit).
+            pause doubles from 0.5 to 8 s, unless a 429 says how long to wait; it is ten times as long where a 429 comes
+            with requests left (API, Rate Limit).
+        max_wait: Seconds that a 429 may ask for; after one that asks for more, the request fails.
         validate_certs: Whether the API's certificate must be trusted.
         sleep: Waits for the given number of seconds.
         now: Seconds since the epoch, as in the header ratelimit-reset.
@@ -98,6 +115,7 @@ class Client:
     url: str = DEFAULT_URL
     timeout: float = 30.0
     retries: int = 4
+    max_wait: float = MAX_RATE_LIMIT_WAIT
     validate_certs: bool = True
     sleep: t.Callable[[float], None] = dataclasses.field(default=time.sleep, repr=False)
     now: t.Callable[[], float] = dataclasses.field(default=time.time, repr=False)
@@ -164,15 +182,18 @@ class Client:
             ApiError: As for get(), and if an answer is not such a list.
         """
         found: dict[t.Any, Item] = {}
+        before: set[t.Any] = set()
         base = {**(query or {}), "per_page": page_size}
         for _attempt in range(MAX_LISTINGS):
             pages = self._pages(path, key, base, workers, identity)
             listing = {item[identity]: item for page in pages for item in page.items}
             # Pages shift if an item comes or goes while they are read; then the number is off, or the totals disagree
             totals = {page.total for page in pages}
-            if totals == {None} or totals == {len(listing)}:
+            # Or the total counts what a filter leaves out
+            if totals in ({None}, {len(listing)}) or (len(totals) == 1 and before == set(listing)):
                 return list(listing.values())
             found.update(listing)
+            before = set(listing)
         return list(found.values())
 
     def _pages(self, path: str, key: str, query: Item, workers: int, identity: str) -> list[_Page]:
@@ -181,8 +202,8 @@ class Client:
 
         first = read(1)
         pages = [first]
-        if first.total is not None and first.items:
-            numbers = range(2, -(-first.total // len(first.items)) + 1)
+        if first.items:
+            numbers = range(2, first.last + 1)
             allowed = len(numbers) if first.remaining is None else max(0, first.remaining)
             with ThreadPoolExecutor(max_workers=workers) as pool:
                 pages += pool.map(read, numbers[:allowed])
@@ -202,7 +223,9 @@ class Client:
         if not isinstance(items, list) or not all(isinstance(item, dict) and identity in item for item in items):
             raise self._error("GET", path, f"the answer has no list of {key}; check api_url", answer.status)
         remaining = _number(answer.headers.get("ratelimit-remaining"))
-        return _Page(items, _total(parsed), _next_query(parsed), None if remaining is None else int(remaining))
+        return _Page(
+            items, _total(parsed), _next_query(parsed), _last(parsed), None if remaining is None else int(remaining)
+        )
 
     def _request(self, method: str, path: str, **options: t.Any) -> Item:
         return self._parse(method, path, self._answer(method, path, **options))
@@ -230,11 +253,11 @@ class Client:
                 if answer.status == 429:
                     # Nothing was carried out, so any method may be repeated
                     pause = self._rate_limit_wait(answer.headers, pause)
-                    may_wait = pause <= MAX_RATE_LIMIT_WAIT
+                    may_wait = pause <= self.max_wait
                 else:
                     may_wait = idempotent and answer.status >= 500
                 if not may_wait or attempt >= self.retries:
-                    raise self._refusal(method, path, answer, pause)
+                    raise self._refusal(method, path, query, answer, pause)
             self.sleep(pause)
             attempt += 1
 
@@ -305,19 +328,30 @@ class Client:
         if after is not None:
             return max(after, 0.0)
         reset = _number(headers.get("ratelimit-reset"))
+        if _number(headers.get("ratelimit-remaining")):
+            # The path has a limit of its own, a minute long; the reset is that of the hour
+            return 10 * otherwise
         if reset is not None:
             return max(reset - self.now(), otherwise)
         return otherwise
 
-    def _refusal(self, method: str, path: str, answer: _Answer, pause: float) -> ApiError:
+    def _refusal(
+        self, method: str, path: str, query: t.Mapping[str, t.Any] | None, answer: _Answer, pause: float
+    ) -> ApiError:
         try:
             parsed = json.loads(answer.body)
         except ValueError:
             parsed = {}
         said = (parsed.get("message") or parsed.get("error") or "") if isinstance(parsed, dict) else ""
+        # DigitalOcean's support asks for the request's id
+        said = "; ".join(part for part in (said, _request_id(answer)) if part)
         text = f"status {answer.status}" + (f" ({said})" if said else "")
         if answer.status == 429:
             text += f": rate limit reached, try again in {pause:.0f} s"
+        elif answer.status == 403:
+            scopes = scopes_of(method, path, query)
+            give = f"give it the scope{'s' if len(scopes) > 1 else ''} {' and '.join(scopes)}"
+            text += f": the token may not do this; {give if scopes else 'use one that may'}"
         elif answer.status in _HINTS:
             text += f": {_HINTS[answer.status]}"
         elif answer.status < 400:
@@ -357,7 +391,7 @@ def _droplet_facts(droplet: Item, reserved: t.Container[str]) -> Item:
         "region": (droplet.get("region") or {}).get("slug"),
         "size": droplet.get("size_slug") or (droplet.get("size") or {}).get("slug"),
         "image": image.get("slug") or image.get("id"),
-        "tags": droplet.get("tags") or [],
+        "tags": [tag for tag in droplet.get("tags") or [] if tag and isinstance(tag, str)],
         "vpc_uuid": droplet.get("vpc_uuid"),
         "public_ipv4": _address(v4, "public", reserved),
         "private_ipv4": _address(v4, "private"),
@@ -374,7 +408,8 @@ def public_ipv4s(droplet: Item) -> list[str]:
     """
     try:
         networks = droplet.get("networks") or {}
-        return [entry["ip_address"] for entry in networks.get("v4") or [] if entry.get("type") == "public"]
+        v4 = networks.get("v4") or []
+        return [entry["ip_address"] for entry in v4 if entry.get("type") == "public" and entry.get("ip_address")]
     except (AttributeError, KeyError, TypeError):
         raise _no_droplet(droplet) from None
 
@@ -399,7 +434,8 @@ def reserved_ipv4s(client: Client, warn: t.Callable[[str], None]) -> list[str]:
 
 
 def _no_droplet(droplet: Item) -> ApiError:
-    return ApiError(f"DigitalOcean API: droplet {droplet.get('id')} is not as the API documents it; check api_url")
+    which = f"{droplet.get('name')} (id {droplet.get('id')})"
+    return ApiError(f"DigitalOcean API: droplet {which} is not as the API documents it; check api_url")
 
 
 def _address(entries: list[Item], kind: str, without: t.Container[str] = ()) -> str | None:
@@ -449,6 +485,24 @@ def _number(text: str | None) -> float | None:
 def _total(page: Item) -> int | None:
     total = (page.get("meta") or {}).get("total")
     return total if isinstance(total, int) else None
+
+
+def _last(page: Item) -> int:
+    last = ((page.get("links") or {}).get("pages") or {}).get("last")
+    number = dict(parse_qsl(urlsplit(last).query)).get("page", "") if last else ""
+    return int(number) if number.isdecimal() else 1
+
+
+def scopes_of(method: str, path: str, query: t.Mapping[str, t.Any] | None) -> list[str]:
+    """The scopes that a token needs for a request of the collection; none if they are not known."""
+    parts = path.split("/")
+    known = "/tags/resources" if parts[-1] == "resources" else "/account/keys" if "keys" in parts else f"/{parts[1]}"
+    return [*_SCOPES.get((method, known), ()), *([TAG_SCOPE] if "tag_name" in (query or {}) else [])]
+
+
+def _request_id(answer: _Answer) -> str:
+    request = answer.headers.get("x-request-id")
+    return f"request {request}" if request else ""
 
 
 def _next_query(page: Item) -> dict[str, str] | None:

@@ -331,6 +331,8 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule, env_fallback
 from ansible_collections.alphacoder.scaleout.plugins.module_utils._digitalocean import (
     DEFAULT_URL,
+    MAX_RATE_LIMIT_WAIT,
+    TAG_SCOPE,
     TOKEN_VARIABLES,
     URL_VARIABLES,
     ApiError,
@@ -358,12 +360,17 @@ from ansible_collections.alphacoder.scaleout.plugins.module_utils._pool import (
 NAMES_IN_A_CALL = 10
 MAX_USER_DATA = 64 * 1024
 
+# What the API says of a droplet that something else is working on
+PENDING = "pending event"
+
 SSH_PORT = 22
 SSH_TIMEOUT = 5.0
 SSH_WORKERS = 20
 # The API takes 250 requests a minute from everything that uses the token; one run leaves room for others
 POLL_SECONDS = 2.0
 SECONDS_A_REQUEST = 0.5
+# A new droplet may be unknown by its id, too
+UNKNOWN_SECONDS = 30.0
 # Seconds between two looks at the create action of a droplet that is still new
 ACTION_SECONDS = 10.0
 # A new droplet is missing from lists for several seconds
@@ -431,6 +438,13 @@ class Account:
 
     def first_look(self) -> list[Droplet]:
         if found := self.droplets():
+            if not any(one["tags"] for one in found):
+                # The pool would look empty, and grow with each run
+                raise PoolError(
+                    f"The API lists {', '.join(one['name'] for one in found)} by the tag {self.tag}, but does not show "
+                    f"their tags, so whose they are can't be told. Nothing was changed. Give the token the scope "
+                    f"{TAG_SCOPE}."
+                )
             return found
         # A tag keeps the capitals of its first use, and a list by other capitals may be empty: create nothing twice
         for known in self.client.list_all("/tags", "tags", identity="name"):
@@ -528,15 +542,20 @@ def key_ids(client: Client, wanted: list[str] | None) -> list[int]:
 
 
 def add_tags(client: Client, tag: str, ids: list[int]) -> None:
+    refusal = None
     try:
         # The answer has the tag in the API's capitals, which the path needs
         tag = client.post("/tags", {"name": tag}, idempotent=True).get("tag", {}).get("name", tag)
     except ApiError as error:
-        # It is there already
-        if error.status not in (409, 422):
+        # It is there already, or may be
+        if error.status not in (403, 409, 422):
             raise
+        refusal = error
     resources = [{"resource_id": str(one), "resource_type": "droplet"} for one in ids]
-    client.post(f"/tags/{tag}/resources", {"resources": resources}, idempotent=True)
+    try:
+        client.post(f"/tags/{tag}/resources", {"resources": resources}, idempotent=True)
+    except ApiError as error:
+        raise (refusal if refusal and error.status == 404 else error) from None
 
 
 def create(account: Account, desired: Desired, names: list[str], template: Params) -> t.Iterator[Droplet]:
@@ -614,16 +633,20 @@ def wait_listed(account: Account, created: list[Droplet]) -> list[str]:
 
 def remove(account: Account, droplet: Droplet, deadline: float) -> None:
     name = droplet["name"]
+    refused = 0
     while True:
         account.progress.say(f"removing {name}")
         try:
             account.client.delete(f"/droplets/{droplet['id']}")
             return
         except ApiError as error:
+            refused += 1
             now = account.droplet(droplet["id"]) if error.status in (409, 422) else None
-            if not now or not now["locked"]:
+            pending = PENDING in str(error).lower()
+            if not now or not (now["locked"] or pending):
                 raise ApiError(f"{name} was not removed. {error}", error.status) from None
-            if time.monotonic() >= deadline:
+            # If it is no longer locked, what was under way has just ended
+            if time.monotonic() >= deadline and (now["locked"] or refused > 1):
                 raise PoolError(
                     f"{name} was not removed: it is locked, because something else is working on it ({error}). "
                     "Run this again when that is over."
@@ -632,10 +655,12 @@ def remove(account: Account, droplet: Droplet, deadline: float) -> None:
         account.rest()
 
 
-def lack(droplet: Droplet, deadline: float) -> str | None:
-    """What a droplet still lacks before it can be used."""
+def lack(droplet: Droplet, deadline: float, public: bool) -> str | None:
+    """What a droplet still lacks before it can be used. `public`: it will have a public address, if it has none yet."""
     if droplet["status"] != "active":
         return f"is {droplet['status']}, not active"
+    if public and not droplet["public_ipv4"]:
+        return "has no public address yet"
     address = droplet["public_ipv4"] or droplet["private_ipv4"]
     if not address:
         return "has no address"
@@ -665,7 +690,10 @@ class Waiting:
         self.account = account
         self.droplets = {droplet["id"]: droplet for droplet in droplets}
         self.ready: dict[int, float] = {}
-        self._unlisted = {droplet["id"] for droplet in created}
+        self._created = {droplet["id"] for droplet in created}
+        self._unlisted = set(self._created)
+        # Since when the API has not known a droplet, by id
+        self._unknown: dict[int, float] = {}
         self._deadline = deadline
         self._list_deadline = time.monotonic() + LIST_SECONDS
         self._next_actions = time.monotonic() + ACTION_SECONDS
@@ -692,7 +720,9 @@ class Waiting:
         lacks = {number: "is not in the API's list yet" for number in self.droplets if number in self._unlisted}
         asked = [number for number in self.droplets if number not in lacks and number not in self.ready]
         with ThreadPoolExecutor(max_workers=SSH_WORKERS) as pool:
-            answers = list(pool.map(lambda number: lack(self.droplets[number], self._deadline), asked))
+            answers = list(
+                pool.map(lambda number: lack(self.droplets[number], self._deadline, number in self._created), asked)
+            )
         for number, what in zip(asked, answers, strict=True):
             if what:
                 lacks[number] = what
@@ -708,6 +738,10 @@ class Waiting:
                 self.droplets[number] = listed[number]
             elif number not in self._unlisted or time.monotonic() >= self._list_deadline:
                 now = self.account.droplet(number)
+                if not now and number in self._created:
+                    since = self._unknown.setdefault(number, time.monotonic())
+                    if time.monotonic() < since + UNKNOWN_SECONDS:
+                        continue
                 if not now:
                     raise PoolError(
                         f"{known['name']} (id {number}) no longer exists: somebody removed it, or its creation failed. "
@@ -867,6 +901,7 @@ def run(module: AnsibleModule, result: Result) -> None:
         url=params["api_url"],
         timeout=params["timeout"],
         retries=params["retries"],
+        max_wait=max(MAX_RATE_LIMIT_WAIT, params["wait_timeout"]),
         validate_certs=params["validate_certs"],
         sleep=progress.pause,
     )

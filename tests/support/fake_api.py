@@ -92,7 +92,7 @@ class FakeApi:
         # How often a new droplet is asked for until it is listed, and until it is active with an address
         self.polls_until_listed = 0
         self.polls_until_active = 0
-        self.new_address = "127.0.0.1"
+        self.new_address: str | None = "127.0.0.1"
         self._lists = 0
         self._polls: dict[int, int] = {}
         self._hidden_until: dict[int, int] = {}

@@ -184,7 +184,16 @@ class TestHosts:
 
     def test_what_is_no_droplet_is_an_error(self, api: FakeApi, inventory: Inventory) -> None:
         api.droplets = [droplet(1), droplet(2, networks=["203.0.113.1"])]
-        assert "droplet 2 is not as the API documents it" in inventory.failure()
+        assert "droplet app-2 (id 2) is not as the API documents it" in inventory.failure()
+
+    @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "all", "ungrouped"])
+    def test_what_means_something_else_to_ansible_is_no_host_name(
+        self, api: FakeApi, inventory: Inventory, name: str
+    ) -> None:
+        api.droplets = [droplet(7, name), droplet(8, "app-8")]
+        assert set(inventory.hosts()) == {"app-8", f"{name}-7"}
+        (warning,) = inventory.warnings
+        assert warning == f"A droplet is called {name}, which means something else to Ansible: its host is {name}-7."
 
     def test_a_droplet_of_the_api_before_it_has_anything(self, api: FakeApi, inventory: Inventory) -> None:
         # As it is just after it was ordered
@@ -231,6 +240,54 @@ class TestHosts:
         assert found["copied"] == tag
         assert Templar(loader=DataLoader(), variables=found).template("{{ do_tags[0] }}") in (tag, "{{ do_tags[0] }}")
         assert not Path("pwned").exists()
+
+
+class TestScopes:
+    """What the API does not show to a token without the scope, it leaves out or shows empty."""
+
+    @pytest.mark.parametrize(
+        ("field", "options", "option", "scope"),
+        [
+            ("tags", {"service": "shop"}, "service", "tag:read"),
+            ("tags", {"tag": "pool:app"}, "tag", "tag:read"),
+            ("vpc_uuid", {"vpcs": ["5a4981aa"]}, "vpcs", "vpc:read"),
+        ],
+    )
+    @pytest.mark.parametrize("shown", [None, ""])
+    def test_an_option_that_lets_nothing_through_is_an_error(
+        self,
+        api: FakeApi,
+        inventory: Inventory,
+        field: str,
+        options: dict[str, t.Any],
+        option: str,
+        scope: str,
+        shown: t.Any,
+    ) -> None:
+        api.droplets = [droplet(n, **{field: shown}) for n in (1, 2)]
+        api.narrows = False
+        text = f"The API shows no {field} of 2 droplets, which the option {option} needs: give the token {scope}."
+        assert text in inventory.failure(**options)
+
+    @pytest.mark.parametrize(
+        ("kind", "field", "scope"),
+        [("image", "image", "image:read"), ("vpc", "vpc_uuid", "vpc:read"), ("tag", "tags", "tag:read")],
+    )
+    def test_groups_that_there_are_none_of_are_a_warning(
+        self, api: FakeApi, inventory: Inventory, kind: str, field: str, scope: str
+    ) -> None:
+        api.droplets = [droplet(1)]
+        del api.droplets[0][field]
+        assert inventory.hosts(group_by=[kind]) == ["app-1"]
+        (warning,) = inventory.warnings
+        assert warning.endswith(
+            f"The API shows no {field} of 1 droplets, which group_by {kind} needs: give the token {scope}."
+        )
+
+    def test_droplets_without_tags_are_nothing_special(self, api: FakeApi, inventory: Inventory) -> None:
+        api.droplets = [droplet(1, tags=[])]
+        assert inventory.hosts() == ["app-1"]
+        assert inventory.warnings == []
 
 
 class TestGroups:

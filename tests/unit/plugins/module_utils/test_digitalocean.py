@@ -115,7 +115,8 @@ class TestPages:
     ) -> None:
         api.headers = {"ratelimit-remaining": "0"}
         api.droplets = [droplet(n) for n in range(1, 4)]
-        first = Reply(200, {"droplets": [droplet(1)], "meta": {"total": 3}})
+        links = {"pages": {"last": "https://x.example/?page=3"}}
+        first = Reply(200, {"droplets": [droplet(1)], "links": links, "meta": {"total": 3}})
         api.replies = [first, error(429, retry_after="9"), error(429, retry_after="4")]
         assert ids(client, page_size=1, workers=4) == [1, 2, 3]
         assert clock.slept == [9, 4]
@@ -171,6 +172,21 @@ class TestPages:
         assert set(range(1, 9)) <= set(ids(client, page_size=4))
         assert len(api.requests) < 20
 
+    def test_a_short_first_page_is_not_taken_for_the_size_of_all(self, api: FakeApi, client: Client) -> None:
+        links = {"pages": {"last": "https://x.example/?page=3"}}
+        sizes = [(1,), (2, 3, 4, 5), (6, 7, 8, 9)]
+        api.replies = [
+            Reply(200, {"droplets": [droplet(n) for n in page], "links": links, "meta": {"total": 9}}) for page in sizes
+        ]
+        assert ids(client, page_size=4) == list(range(1, 10))
+        assert len(api.requests) == 3
+
+    def test_a_total_of_more_than_the_filter_lets_through_is_believed_once(self, api: FakeApi, client: Client) -> None:
+        page = Reply(200, {"droplets": [droplet(1), droplet(2)], "links": {}, "meta": {"total": 900}})
+        api.replies = [page] * 99
+        assert ids(client, query={"tag_name": "a"}) == [1, 2]
+        assert len(api.requests) == 2
+
     def test_filters_stay_where_the_next_link_forgets_them(self, api: FakeApi, client: Client) -> None:
         # Without a total only the links say that there is more, and they name a host that must not get the token
         following = {"pages": {"next": "https://elsewhere.example/v2/droplets?page=2"}}
@@ -213,6 +229,18 @@ class TestRetries:
             ids(client)
         assert caught.value.status == 429
         assert clock.slept == []
+
+    def test_a_limit_of_the_path_alone_does_not_wait_for_the_hour(
+        self, api: FakeApi, client: Client, clock: Clock
+    ) -> None:
+        api.replies = [error(429, ratelimit_remaining="4990", ratelimit_reset=str(NOW + 3000))] * 2
+        assert ids(client) == []
+        assert clock.slept == [5, 10]
+
+    def test_a_caller_with_more_time_waits_longer(self, api: FakeApi, clock: Clock) -> None:
+        api.replies = [error(429, retry_after="200")]
+        assert ids(make_client(api.url, clock, max_wait=300.0)) == []
+        assert clock.slept == [200]
 
     def test_a_reset_that_is_past_still_pauses(self, api: FakeApi, client: Client, clock: Clock) -> None:
         api.replies = [error(429, ratelimit_reset=str(NOW - 5)), error(429, retry_after="soon")]
@@ -503,6 +531,42 @@ class TestToken:
         assert TOKEN not in repr(caught.value)
 
 
+class TestScopes:
+    """Which scopes a request needs is what the official OpenAPI description says of it."""
+
+    @pytest.mark.parametrize(
+        ("method", "path", "query", "scopes"),
+        [
+            ("GET", "/droplets", None, "the scope droplet:read"),
+            ("GET", "/droplets", {"tag_name": "pool:app"}, "the scopes droplet:read and tag:read"),
+            ("GET", "/droplets/7", None, "the scope droplet:read"),
+            ("GET", "/droplets/7/actions", None, "the scope droplet:read"),
+            ("POST", "/droplets", None, "droplet:create and tag:create and ssh_key:read and image:read and vpc:read"),
+            ("DELETE", "/droplets/7", None, "the scope droplet:delete"),
+            ("GET", "/tags", None, "the scope tag:read"),
+            ("POST", "/tags", None, "the scope tag:create"),
+            ("POST", "/tags/pool:app/resources", None, "the scopes tag:create and droplet:update"),
+            ("GET", "/account/keys", None, "the scope ssh_key:read"),
+            ("GET", "/reserved_ips", None, "the scope reserved_ip:read"),
+        ],
+    )
+    def test_refusal_names_them(
+        self, api: FakeApi, client: Client, method: str, path: str, query: dict[str, str] | None, scopes: str
+    ) -> None:
+        api.replies = [error(403, "You are not authorized to perform this operation", x_request_id="4d9d8375")]
+        with pytest.raises(ApiError) as caught:
+            client._request(method, path, query=query)
+        text = str(caught.value)
+        assert "(You are not authorized to perform this operation; request 4d9d8375)" in text
+        assert "the token may not do this; give it the scope" in text
+        assert text.endswith(f" {scopes}")
+
+    def test_refusal_of_what_is_not_known_names_none(self, api: FakeApi, client: Client) -> None:
+        api.replies = [error(403)]
+        with pytest.raises(ApiError, match=r"the token may not do this; use one that may$"):
+            client.get("/firewalls")
+
+
 class TestFacts:
     def test_addresses_go_by_type(self) -> None:
         facts = droplet_facts(droplet(1, networks=networks("203.0.113.1", "10.0.0.1", "2001:db8::1")))
@@ -538,7 +602,7 @@ class TestFacts:
             droplet_facts(droplet(1, **changes))
 
     def test_public_addresses_of_what_is_no_droplet(self) -> None:
-        with pytest.raises(ApiError, match="droplet 1 is not as the API documents it"):
+        with pytest.raises(ApiError, match=r"droplet app-1 \(id 1\) is not as the API documents it"):
             public_ipv4s(droplet(1, networks=["203.0.113.1"]))
 
     @pytest.mark.parametrize("status", ["new", "active", "off", "archive"])

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -17,9 +18,12 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible.module_utils import basic
+from ansible_collections.alphacoder.scaleout.plugins.module_utils._digitalocean import scopes_of
 from ansible_collections.alphacoder.scaleout.plugins.modules import droplet_pool
+from support import REPO
 from support.fake_api import TOKEN, FakeApi, Reply, SshListener, droplet, error, networks
 
+SCOPE = re.compile(r"`([a-z_]+:[a-z]+)`")
 COLLECTIONS = Path(droplet_pool.__file__).parents[5]
 OWN = ["service:shop", "pool:app"]
 KEYS = {"changed", "created", "drift", "droplets", "removed", "tagged"}
@@ -33,7 +37,8 @@ class Pool:
         self.warnings: list[str] = []
         patch.setattr(basic.AnsibleModule, "warn", lambda _self, text, **more: self.warnings.append(text))
         patch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
-        for seconds in ("POLL_SECONDS", "SECONDS_A_REQUEST", "FIND_SECONDS", "LIST_SECONDS", "ACTION_SECONDS"):
+        waits = ("POLL", "FIND", "LIST", "UNKNOWN", "ACTION")
+        for seconds in ("SECONDS_A_REQUEST", *(f"{one}_SECONDS" for one in waits)):
             patch.setattr(droplet_pool, seconds, getattr(droplet_pool, seconds) / 100)
 
     def run(self, *, check: bool = False, diff: bool = False, **options: t.Any) -> dict[str, t.Any]:
@@ -392,11 +397,61 @@ class TestRemove:
 
     def test_a_failure_halfway_says_what_is_gone(self, api: FakeApi, pool: Pool) -> None:
         api.droplets = [member(n) for n in (1, 2, 3)]
-        api.replies_to["DELETE /droplets/2"] = [error(422, "Droplet already has a pending event.")]
-        result = pool.fails("pending event", count=1, max_removals=2)
+        api.replies_to["DELETE /droplets/2"] = [error(422, "You can't do that.")]
+        result = pool.fails("You can't do that.", count=1, max_removals=2)
         assert result["changed"]
         assert result["removed"] == ["app-3"]
         assert names(result["droplets"]) == ["app-1", "app-2"]
+
+
+class TestScopes:
+    @pytest.mark.parametrize("shape", [[], None])
+    def test_a_token_that_sees_no_tags_makes_no_pool_grow(self, api: FakeApi, pool: Pool, shape: t.Any) -> None:
+        shown = [{**member(n), "tags": shape} for n in (1, 2)]
+        api.replies = [Reply(200, {"droplets": shown, "meta": {"total": 2}}) for _run in range(3)]
+        for _run in range(3):
+            result = pool.fails("The API lists app-1, app-2 by the tag pool:app, but does not show their tags", count=2)
+            assert "Give the token the scope tag:read." in result["msg"]
+        assert api.changes() == []
+
+    @pytest.mark.parametrize(
+        ("playbook", "options"),
+        [
+            ("adopt.yml", {"state": "adopted"}),
+            ("provision.yml", {"count": 3, "tags": ["new"]}),
+            ("destroy.yml", {"state": "absent"}),
+        ],
+    )
+    def test_the_page_names_what_the_api_is_asked_for(
+        self, api: FakeApi, pool: Pool, playbook: str, options: dict[str, t.Any]
+    ) -> None:
+        rows = [
+            line.split("|")[1:3]
+            for line in (REPO / "docs" / "droplets.md").read_text().splitlines()
+            if re.match(r"\| .*`[a-z_]+:[a-z]+`", line)
+        ]
+        # All playbooks read; those that make droplets may remove some, too
+        told = {
+            scope for who, what in rows if "every" in who or f"`{playbook}`" in who for scope in SCOPE.findall(what)
+        }
+        api.droplets = [member(1), member(2, tags=["pool:app"])] if options.get("state") == "adopted" else [member(1)]
+        pool.ok(**options)
+        asked = {scope for one in api.requests for scope in scopes_of(one.method, one.path, one.query)}
+
+        assert asked <= told
+        # What these do not do here: a droplet with two addresses, and one too many
+        assert told - asked <= {"reserved_ip:read", *(["droplet:delete"] if playbook == "provision.yml" else [])}
+
+    def test_a_tag_that_is_there_need_not_be_made(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(1)]
+        api.replies_to["POST /tags"] = [error(403)]
+        assert pool.ok(count=1, tags=["new"])["tagged"] == ["app-1"]
+
+    def test_a_tag_that_may_not_be_made(self, api: FakeApi, pool: Pool) -> None:
+        api.droplets = [member(1)]
+        api.replies_to["POST /tags"] = [error(403)]
+        api.replies_to["POST /tags/new/resources"] = [error(404)]
+        assert "give it the scope tag:create" in pool.fails("POST /tags:", count=1, tags=["new"])["msg"]
 
 
 class TestDrift:
@@ -550,6 +605,27 @@ class TestWait:
         assert [one["public_ipv4"] for one in result["droplets"]] == ["127.0.0.1"] * 2
         assert api.calls("GET", "/droplets/101") == []
         assert not pool.ok(count=2)["changed"]
+
+    def test_for_one_that_the_api_does_not_know_for_a_while(self, api: FakeApi, pool: Pool) -> None:
+        pool.patch.setattr(droplet_pool, "UNKNOWN_SECONDS", 30.0)
+        api.polls_until_listed = 8
+        api.replies_to["GET /droplets/101"] = [error(404)] * 3
+        pool.patch.setattr(droplet_pool, "LIST_SECONDS", 0.0)
+        assert pool.ok(count=1)["created"] == ["app-1"]
+        assert len(api.calls("GET", "/droplets/101")) > 3
+
+    def test_for_the_public_address_of_a_new_one(self, api: FakeApi, pool: Pool) -> None:
+        api.new_address = None
+        looks = itertools.count()
+
+        def give_it(_page: int) -> None:
+            if next(looks) == 4:
+                api.droplets[0]["networks"] = networks("127.0.0.1", "10.114.0.1")
+
+        api.before_page = give_it
+        # At the private one it would answer at once
+        pool.patch.setattr(droplet_pool, "ssh_lack", lambda address, timeout: None)
+        assert pool.ok(count=1)["droplets"][0]["public_ipv4"] == "127.0.0.1"
 
     def test_not_if_not_wanted(self, api: FakeApi, pool: Pool) -> None:
         api.polls_until_active = 99
@@ -712,6 +788,12 @@ class TestLocked:
     def test_is_waited_for(self, api: FakeApi, pool: Pool) -> None:
         self.refuse(api, 3)
         assert pool.ok(count=1)["removed"] == ["app-2"]
+
+    @pytest.mark.parametrize("options", [{}, {"wait": False}])
+    def test_is_tried_again_if_that_has_just_ended(self, api: FakeApi, pool: Pool, options: dict[str, t.Any]) -> None:
+        self.refuse(api, 1)
+        api.droplets[1]["locked"] = False
+        assert pool.ok(count=1, **options)["removed"] == ["app-2"]
 
     @pytest.mark.parametrize("options", [{"wait_timeout": 0}, {"wait": False}])
     def test_not_for_ever(self, api: FakeApi, pool: Pool, options: dict[str, t.Any]) -> None:
