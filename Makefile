@@ -28,7 +28,7 @@ unit: ## Unit tests, in seconds and without root. T=tests/unit/... names one; wi
 	@TMPDIR=/tmp .venv/bin/pytest $(or $(T),--numprocesses auto)
 
 .PHONY: sanity
-sanity: ## ansible-test sanity, by default with every ansible-core that Python 3.11 can install. CORES=2.20.0 names others
+sanity: ## ansible-test sanity, by default with every ansible-core that Python 3.11 can install. CORES=2.20.10 names others
 	@scripts/setup test
 	@CORES="$(CORES)" scripts/sanity
 

@@ -12,8 +12,8 @@ version_added: 0.1.0
 author: Alphacoder (@alphacoder)
 description:
   - Says which groups are empty, which hosts lack their address, what is wrong with the variables of the playbooks, and
-    which variables are set where nothing reads them, such as one of role haproxy for the app servers. No sentence has a
-    secret.
+    which variables are set where nothing reads them, such as one of role haproxy for the app servers, and which
+    collections are missing. No sentence has a secret.
 positional: groups
 options:
   _input:
@@ -46,7 +46,10 @@ import typing as t
 from collections.abc import Iterator, Mapping, Sequence
 
 from ansible.errors import AnsibleError
-from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_inventory import inventory_problems
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_inventory import (
+    inventory_problems,
+    missing_collections,
+)
 from jinja2 import Undefined
 
 
@@ -77,7 +80,8 @@ def problems_of_inventory(hostvars: t.Any, groups: Mapping[str, Sequence[str]]) 
     """A sentence for each problem. See DOCUMENTATION."""
     hosts = [*groups["all"], "localhost"]
     raw = {host: hostvars.raw_get(host) for host in hosts}
-    return inventory_problems(raw, {host: Values(hostvars[host]) for host in hosts}, groups)
+    problems = inventory_problems(raw, {host: Values(hostvars[host]) for host in hosts}, groups)
+    return missing_collections(groups) + problems
 
 
 class FilterModule:

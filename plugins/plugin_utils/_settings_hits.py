@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import sys
 import typing as t
 from pathlib import Path
 
@@ -37,5 +39,14 @@ def hits_problems(settings: dict[str, t.Any]) -> list[str]:
         problems.append(
             f"hits_base_image_archive is '{archive}', and this machine has no such file. Make it with "
             f"docker save {settings.get('hits_base_image', '')}, or leave the variable empty to pull the image."
+        )
+    built = (
+        Path(settings.get("hits_cache_dir", "")).expanduser() / f"context-{settings.get('hits_release')}/context.tar"
+    )
+    if importlib.util.find_spec("pip") is None and not built.is_file():
+        problems.append(
+            f"Ansible's Python, {sys.executable}, has no pip, which fetches the packages of hits. Install it there: uv "
+            "tool install --with pip ansible-core, apt install python3-pip, or python -m ensurepip in a virtual "
+            "environment."
         )
     return problems

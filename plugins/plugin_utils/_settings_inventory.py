@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import typing as t
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +32,25 @@ JOINED = {
 Variables = Mapping[str, t.Any]
 Groups = Mapping[str, Sequence[str]]
 MISSING = object()
+
+
+def missing_collections(groups: Groups) -> list[str]:
+    """A sentence for each collection that roles of this inventory need and this machine does not have."""
+    needed = ["community.docker", *(["community.postgresql"] if groups.get("postgresql") else [])]
+    return [
+        f"The collection {name} is not on this machine, or not where Ansible looks for collections. Install it: "
+        f"ansible-galaxy collection install {name}. (The package ansible has it; ansible-core alone does not.)"
+        for name in needed
+        if not _is_there(f"ansible_collections.{name}")
+    ]
+
+
+def _is_there(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:
+        # Nor what it is in
+        return False
 
 
 def inventory_problems(raw: Mapping[str, Variables], values: Mapping[str, Variables], groups: Groups) -> list[str]:

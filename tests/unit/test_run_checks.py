@@ -123,7 +123,12 @@ def test_patient_ones_give_way_beside_what_measures_alone(run: Callable[..., tup
         Check("patient", ("sh", "-c", meet, "patient"), patient=True),
         Check("droplets", ("sh", "-c", "test ! -e patient"), droplets=True),
         Check("alone", ("sh", "-c", meet, "alone"), droplets=True, alone=True),
-        Check("niceness", ("sh", "-c", "until [ -s patient.niceness ]; do :; done; cat patient.niceness alone.niceness"), droplets=True, alone=True),
+        Check(
+            "niceness",
+            ("sh", "-c", "until [ -s patient.niceness ]; do :; done; cat patient.niceness alone.niceness"),
+            droplets=True,
+            alone=True,
+        ),
     )
 
     assert status == 0

@@ -249,6 +249,19 @@ def test_removed_variable_of_hits_says_what_to_use(name: str) -> None:
     assert "secret" not in problem
 
 
+def test_python_without_pip_is_said_before_there_is_something_to_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    settings = {"hits_cache_dir": str(tmp_path), "hits_release": "abc"}
+    (problem,) = hits_problems(settings)
+    assert "has no pip, which fetches the packages of hits. Install it there" in problem
+
+    (tmp_path / "context-abc").mkdir()
+    (tmp_path / "context-abc" / "context.tar").touch()
+    assert hits_problems(settings) == []
+
+
 def test_good_settings_of_hits(tmp_path: Path) -> None:
     archive = tmp_path / "base.tar"
     archive.touch()

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_inventory import (
     inventory_problems,
     misplaced,
+    missing_collections,
 )
 
 MEMBERS = {"lb": ["lb-1", "lb-2"], "app": ["app-1", "app-2"], "postgresql": ["data-1"], "redis": ["data-1"]}
@@ -134,3 +135,19 @@ def test_inventory_and_variables_are_told_at_once() -> None:
     ):
         assert any(says in problem for problem in problems), problems
     assert len(problems) == len(set(problems)) == 7
+
+
+@pytest.mark.parametrize(
+    ("groups", "missing"), [({"app": ["a"]}, ["docker"]), ({"postgresql": ["d"]}, ["docker", "postgresql"])]
+)
+def test_collections_that_are_missing_are_named(
+    groups: dict[str, list[str]], missing: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert missing_collections(groups) == []
+
+    def nowhere(name: str) -> None:
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr("importlib.util.find_spec", nowhere)
+    problems = missing_collections(groups)
+    assert [problem.split()[2] for problem in problems] == [f"community.{name}" for name in missing]
