@@ -67,6 +67,10 @@ bench-operations: ## What clients notice of deploys, scaling and faults, with pi
 setup: ## What the other targets need: packages, .venv, collections
 	@scripts/setup test
 
+.PHONY: controller
+controller: ## What the playbooks need to run from here: Ansible in .venv, and collections. Without root, on a Mac too
+	@scripts/setup controller
+
 .PHONY: clean
 clean: ## Remove everything that make made on this machine, droplets of the lab included
 	@scripts/clean
