@@ -33,6 +33,8 @@ log = logging.getLogger("lab")
 HOSTNAME = re.compile(r"[a-zA-Z0-9]?[a-z0-9A-Z.\-]*[a-z0-9A-Z]")
 TAG = re.compile(r"[a-zA-Z0-9_\-:]{1,255}")
 MAX_USER_DATA = 64 * 1024
+# What an order may ask for that a droplet's entry shows
+FEATURES = ("monitoring", "ipv6", "backups")
 EPOCH = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 
 
@@ -146,7 +148,7 @@ class Droplets:
             "memory": size["memory"], "vcpus": size["vcpus"], "disk": size["disk"],
             "locked": self.locked(view, order), "status": status, "kernel": None,
             "created_at": timestamp(order["ordered_at"]),
-            "features": ["monitoring"] if order["monitoring"] else [],
+            "features": [name for name in FEATURES if order.get(name)],
             "backup_ids": [], "next_backup_window": None, "snapshot_ids": [], "volume_ids": [],
             "image": catalog.image(order["image"]), "size": size, "size_slug": order["size"],
             "networks": self._networks(view, order), "region": catalog.region(order["region"]),
@@ -165,9 +167,10 @@ class Droplets:
         public = [_entry("public", container.data["public"], self.lab.public)]
         if order["name"] in self.traps["reserved_ip"]:
             public.insert(0, _entry("public", self._reserved_ip(order), self.lab.public))
-        if order["name"] in self.traps["no_public_ipv4"]:
+        if order["name"] in self.traps["no_public_ipv4"] or not order.get("public_networking", True):
             public = []
-        return {"v4": [private, *public] if self.traps["first_address"] == "private" else [*public, private], "v6": []}
+        v4 = [private, *public] if self.traps["first_address"] == "private" else [*public, private]
+        return {"v4": v4, "v6": [_ipv6_entry(order["id"])] if order.get("ipv6") else []}
 
     def _reserved_ip(self, order: dict[str, Any]) -> str:
         """An address at the end of the network, which no droplet gets; nothing answers there."""
@@ -234,7 +237,9 @@ class Droplets:
         if not isinstance(user_data, str) or len(user_data.encode()) > MAX_USER_DATA:
             raise invalid("user_data must be text of at most 64 KiB.")
         return {
-            "size": body["size"], "image": image, "region": region, "monitoring": body.get("monitoring") is True,
+            "size": body["size"], "image": image, "region": region,
+            **{name: body.get(name) is True for name in FEATURES},
+            "public_networking": body.get("public_networking") is not False,
             "keys": _public_keys(body.get("ssh_keys"), keys),
         }  # fmt: skip
 
@@ -396,6 +401,12 @@ def _report(future: Future[Any]) -> None:
 def _entry(kind: str, address: str, network: IPv4Network) -> dict[str, Any]:
     gateway = str(network[1]) if kind == "public" else ""
     return {"ip_address": address, "netmask": str(network.netmask), "gateway": gateway, "type": kind}
+
+
+def _ipv6_entry(droplet_id: int) -> dict[str, Any]:
+    """An address for documentation: the lab's networks have no IPv6, so nothing answers there."""
+    address = f"2001:db8::{droplet_id >> 16 & 0xFFFF:x}:{droplet_id & 0xFFFF:x}"
+    return {"ip_address": address, "netmask": 64, "gateway": "2001:db8::1", "type": "public"}
 
 
 def _limit_reached() -> ApiError:

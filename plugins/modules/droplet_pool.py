@@ -30,8 +30,8 @@ notes:
     the module returns in RV(removed) which droplets a smaller O(count) removes.
   - O(size), O(image), O(region) and O(vpc_uuid) apply to new droplets. Existing ones are never changed; if one
     differs, O(on_drift) decides what happens.
-  - O(user_data), O(ssh_keys) and O(monitoring) apply to new droplets, too. The API does not say what an existing
-    droplet has.
+  - O(user_data), O(ssh_keys), O(monitoring), O(ipv6), O(backups) and O(public_networking) apply to new droplets, too,
+    and existing ones are not compared with them.
 extends_documentation_fragment:
   - alphacoder.scaleout.digitalocean
   - alphacoder.scaleout.attributes
@@ -107,6 +107,22 @@ options:
       - Whether new droplets get DigitalOcean's monitoring agent.
     type: bool
     default: false
+  ipv6:
+    description:
+      - Whether new droplets get a public IPv6 address.
+    type: bool
+    default: false
+  backups:
+    description:
+      - Whether DigitalOcean makes backups of new droplets, which costs extra.
+    type: bool
+    default: false
+  public_networking:
+    description:
+      - Whether new droplets get a public IPv4 address. Without one they are reached over the private network only, such
+        as through a bastion host, so O(wait) does not ask whether they answer over SSH.
+    type: bool
+    default: true
   on_drift:
     description:
       - What to do if a droplet that stays differs from the pool in O(size), O(image), O(region) or O(vpc_uuid).
@@ -511,7 +527,9 @@ def template_of_new(client: Client, desired: Desired, params: Params) -> Params:
         "image": int(image) if image.isdigit() else image,
         "ssh_keys": key_ids(client, params["ssh_keys"]),
         "tags": desired.all_tags,
-        "monitoring": params["monitoring"],
+        # What is true of a droplet without them is not sent
+        **{name: True for name in ("monitoring", "ipv6", "backups") if params[name]},
+        **({} if params["public_networking"] else {"public_networking": False}),
         "vpc_uuid": params["vpc_uuid"],
         "user_data": params["user_data"],
     }
@@ -655,15 +673,21 @@ def remove(account: Account, droplet: Droplet, deadline: float) -> None:
         account.rest()
 
 
-def lack(droplet: Droplet, deadline: float, public: bool) -> str | None:
-    """What a droplet still lacks before it can be used. `public`: it will have a public address, if it has none yet."""
+def lack(droplet: Droplet, deadline: float, new: bool, public: bool) -> str | None:
+    """What a droplet still lacks before it can be used.
+
+    `new`: it was made just now, so its addresses may come one after the other. `public`: it is to have a public one.
+    """
     if droplet["status"] != "active":
         return f"is {droplet['status']}, not active"
-    if public and not droplet["public_ipv4"]:
+    if new and public and not droplet["public_ipv4"]:
         return "has no public address yet"
     address = droplet["public_ipv4"] or droplet["private_ipv4"]
     if not address:
         return "has no address"
+    if not public:
+        # There need be no way to it from this machine
+        return None
     return ssh_lack(address, min(SSH_TIMEOUT, max(deadline - time.monotonic(), 1.0)))
 
 
@@ -686,8 +710,11 @@ def ssh_lack(address: str, timeout: float) -> str | None:
 class Waiting:
     """Waits until every droplet can be used. `droplets` and `ready` (seconds, by id) are right at any time."""
 
-    def __init__(self, account: Account, droplets: list[Droplet], created: list[Droplet], deadline: float) -> None:
+    def __init__(
+        self, account: Account, droplets: list[Droplet], created: list[Droplet], deadline: float, public: bool
+    ) -> None:
         self.account = account
+        self._public = public
         self.droplets = {droplet["id"]: droplet for droplet in droplets}
         self.ready: dict[int, float] = {}
         self._created = {droplet["id"] for droplet in created}
@@ -721,7 +748,10 @@ class Waiting:
         asked = [number for number in self.droplets if number not in lacks and number not in self.ready]
         with ThreadPoolExecutor(max_workers=SSH_WORKERS) as pool:
             answers = list(
-                pool.map(lambda number: lack(self.droplets[number], self._deadline, number in self._created), asked)
+                pool.map(
+                    lambda number: lack(self.droplets[number], self._deadline, number in self._created, self._public),
+                    asked,
+                )
             )
         for number, what in zip(asked, answers, strict=True):
             if what:
@@ -810,7 +840,7 @@ def apply(
         if waits(params):
             if the_plan.remove:
                 wait_gone(account, the_plan.remove, deadline)
-            waiting = Waiting(account, list(pool.values()), created, deadline)
+            waiting = Waiting(account, list(pool.values()), created, deadline, params["public_networking"])
             waiting.run()
     finally:
         ready = {}
@@ -944,6 +974,9 @@ def main() -> None:
             "tags": {"type": "list", "elements": "str", "default": []},
             "user_data": {"type": "str", "no_log": True},
             "monitoring": {"type": "bool", "default": False},
+            "ipv6": {"type": "bool", "default": False},
+            "backups": {"type": "bool", "default": False},
+            "public_networking": {"type": "bool", "default": True},
             "on_drift": {"type": "str", "choices": ["report", "fail"], "default": "report"},
             "wait": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 300},

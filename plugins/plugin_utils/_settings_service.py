@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import difflib
 import typing as t
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,21 @@ WHERE = (
     "With droplets, write service: NAME into inventory/digitalocean.yml, in place of tag: scaleout; with a static "
     "inventory, scaleout_service: NAME into group_vars/all.yml. The name is the service's and the environment's, such "
     "as shop-staging."
+)
+# What playbooks/tasks/pool.yml reads
+POOL_KEYS = (
+    "name",
+    "count",
+    "size",
+    "region",
+    "image",
+    "vpc_uuid",
+    "tags",
+    "user_data",
+    "monitoring",
+    "ipv6",
+    "backups",
+    "public_networking",
 )
 POOLS = "must be a list of pools, each with at least `name` and `count`, such as in inventory/group_vars/all.yml"
 
@@ -54,8 +70,8 @@ def service_problems(
         )
     else:
         problems += _strangers(str(service), {host: tags[host] for host in droplets})
-    if "scaleout_pools" in settings and not _are_pools(pools):
-        problems.append(f"scaleout_pools {POOLS}.")
+    if "scaleout_pools" in settings:
+        problems += _unknown_keys(pools) if _are_pools(pools) else [f"scaleout_pools {POOLS}."]
     return problems + _moved(str(service), Path(secrets or "/"))
 
 
@@ -84,6 +100,19 @@ def _are_pools(pools: t.Any) -> bool:
         and len(pools) > 0
         and all(isinstance(pool, Mapping) and {"name", "count"} <= set(pool) for pool in pools)
     )
+
+
+def _unknown_keys(pools: Sequence[Mapping[str, t.Any]]) -> list[str]:
+    """A sentence for each key of a pool that nothing reads."""
+    problems = []
+    for pool in pools:
+        for key in sorted(set(map(str, pool)) - set(POOL_KEYS)):
+            near = difflib.get_close_matches(key, POOL_KEYS, n=1)
+            problems.append(
+                f"Pool {pool['name']} of scaleout_pools has {key}, which no pool takes; "
+                + (f"did you mean {near[0]}?" if near else f"it takes {', '.join(POOL_KEYS)}.")
+            )
+    return problems
 
 
 def _moved(service: str, folder: Path) -> list[str]:

@@ -627,6 +627,17 @@ class TestWait:
         pool.patch.setattr(droplet_pool, "ssh_lack", lambda address, timeout: None)
         assert pool.ok(count=1)["droplets"][0]["public_ipv4"] == "127.0.0.1"
 
+    def test_one_without_a_public_address_is_not_asked_over_ssh(self, api: FakeApi, pool: Pool) -> None:
+        def private(_page: int) -> None:
+            for one in api.droplets:
+                one.update(status="active", networks=networks(None, "192.0.2.1"))
+
+        api.before_page = private
+        result = pool.ok(count=1, public_networking=False, ipv6=True, backups=True)
+        body = api.calls("POST", "/droplets")[0].body
+        assert [body.get(name) for name in ("public_networking", "ipv6", "backups")] == [False, True, True]
+        assert result["droplets"][0]["private_ipv4"] == "192.0.2.1"
+
     def test_not_if_not_wanted(self, api: FakeApi, pool: Pool) -> None:
         api.polls_until_active = 99
         result = pool.ok(count=1, wait=False)

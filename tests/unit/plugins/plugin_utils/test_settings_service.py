@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_service import service_problems
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_service import POOL_KEYS, service_problems
+from support import REPO
 
 POOLS = [{"name": "app", "count": 2}, {"name": "lb", "count": 1, "tags": ["lb"]}]
 SHOP = {"scaleout_service": "shop", "scaleout_inventory_service": "shop"}
@@ -62,6 +64,12 @@ def test_good_ones(settings: dict[str, t.Any], hosts: dict[str, list[str]]) -> N
             ["droplets of others: app-1 (other, shop)."],
         ),
         ({**SHOP, "scaleout_pools": None}, {}, ["scaleout_pools must be a list of pools"]),
+        (
+            {**SHOP, "scaleout_pools": [{"name": "a", "count": 1, "sise": "x"}]},
+            {},
+            ["a of scaleout_pools has sise", "size?"],
+        ),
+        ({**SHOP, "scaleout_pools": [{"name": "a", "count": 1, "qqq": 1}]}, {}, ["it takes name, count, size"]),
         ({**SHOP, "scaleout_pools": []}, {}, ["scaleout_pools must be"]),
         ({**SHOP, "scaleout_pools": {"name": "app", "count": 1}}, {}, ["scaleout_pools must be"]),
         ({**SHOP, "scaleout_pools": ["app"]}, {}, ["scaleout_pools must be"]),
@@ -91,3 +99,8 @@ def test_passwords_of_before_are_to_be_moved(tmp_path: Path) -> None:
     subprocess.run(problem.partition("Move them: ")[2].partition(" (copy")[0], shell=True, check=True)
     assert (new / "redis_password").read_text() == "x"
     assert service_problems(SHOP, secrets=str(new)) == []
+
+
+def test_keys_of_a_pool_are_those_that_the_playbook_reads() -> None:
+    read = re.findall(r"__scaleout_pool\.([a-z0-9_]+)", (REPO / "playbooks" / "tasks" / "pool.yml").read_text())
+    assert set(read) == set(POOL_KEYS)
