@@ -21,6 +21,25 @@ VOLUME_KEYS = ("source", "target", "owner", "mode", "read_only")
 FILE_KEYS = ("src", "content", "dest", "owner", "mode")
 OWNER = re.compile(r"\d+(:\d+)?")
 MODE = re.compile(r"[0-7]{3,4}")
+# What a mode looks like that somebody wants
+USUAL = re.compile(r"0[4-7][04-7]{2}")
+# What may follow a volume, as the engine knows it
+VOLUME_OPTIONS = [
+    "ro",
+    "rw",
+    "z",
+    "Z",
+    "nocopy",
+    "cached",
+    "delegated",
+    "consistent",
+    "private",
+    "rprivate",
+    "shared",
+    "rshared",
+    "slave",
+    "rslave",
+]
 # Where the files of an app's containers are on the host
 FILES = PurePosixPath("/var/lib/alphacoder-app")
 
@@ -33,9 +52,14 @@ def _owner_and_mode(where: str, entry: Mapping[str, t.Any]) -> Iterator[str]:
             'group\'s, such as "10001:10001". The host does not know the names of the image.'
         )
     if mode is not None and not (isinstance(mode, str) and MODE.fullmatch(mode)):
-        # YAML reads 0400 as an octal number
-        right = f"{mode:04o}" if isinstance(mode, int) else "0750"
+        right = _mode_meant(mode) if isinstance(mode, int) else "0750"
         yield f'{where} has the mode {mode!r}; it must be in quotes, such as "{right}".'
+
+
+def _mode_meant(number: int) -> str:
+    """What was written: YAML reads 0644 as an octal number, and 644 as it is."""
+    as_it_is, octal = str(number).zfill(4), f"{number:04o}"
+    return as_it_is if USUAL.fullmatch(as_it_is) and as_it_is[1] >= as_it_is[2] >= as_it_is[3] else octal
 
 
 def _volume_problems(entry: t.Any) -> Iterator[str]:
@@ -46,6 +70,8 @@ def _volume_problems(entry: t.Any) -> Iterator[str]:
                 f"app_volumes has '{entry}'; it must be a volume or a directory, and a path: uploads:/app/uploads. The "
                 "name of a volume has at least two characters, letters, digits, _, . and -; a directory begins with /."
             )
+        elif wrong := [word for word in rest.partition(":")[2].split(",") if word and word not in VOLUME_OPTIONS]:
+            yield f"app_volumes has '{entry}', with {', '.join(wrong)}; it may be {', '.join(VOLUME_OPTIONS)}."
         return
     if not isinstance(entry, dict):
         yield f"app_volumes has {entry!r}; it must be a text, such as uploads:/app/uploads, or a dictionary."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 import typing as t
 from collections.abc import Iterator
 
@@ -21,6 +22,10 @@ PROCESS_LABEL = "alphacoder.scaleout.process-of"
 # The label that tells one setting from another
 PARTS_LABEL = "alphacoder.scaleout.parts"
 
+SHELLS = ("sh", "bash", "ash", "dash", "busybox")
+SHELL_WORDS = ("&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1")
+# A word that ends a command, or a variable
+SHELL_PART = re.compile(r"^[^ ]+;$|\$[A-Za-z_{(]")
 # In app_container_options
 FREE = frozenset(
     re.findall(
@@ -104,6 +109,8 @@ def option_problems(settings: Settings) -> Iterator[str]:
     command = settings.get("app_command") or []
     if not isinstance(command, str) and not _texts(command):
         yield f"app_command is {command!r}; it must be a text or a list of texts; put numbers into quotes."
+    else:
+        yield from shell_problems("app_command", command if not settings.get("app_entrypoint") else "")
     entrypoint = settings.get("app_entrypoint") or []
     if not _texts(entrypoint):
         yield f"app_entrypoint is {entrypoint!r}; it must be a list of texts, such as [/entrypoint.sh]."
@@ -123,6 +130,26 @@ def option_problems(settings: Settings) -> Iterator[str]:
     if cpus < 0:
         yield f"app_cpus is {settings['app_cpus']}; it must be a number, such as 1.5, or 0 for no limit."
     yield from _more(settings.get("app_container_options") or {})
+
+
+def shell_problems(name: str, command: str | list[str]) -> Iterator[str]:
+    """What a command has that only a shell understands: the engine starts it without one."""
+    if isinstance(command, list):
+        if len(command) == 1 and " " in command[0].strip():
+            yield f"{name} is one word with spaces, {command!r}. Write it as text, or as a list of its words."
+        return
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        yield f"{name} is {command!r}; it can't be split into words: {error}."
+        return
+    if any(word.rpartition("/")[2] in SHELLS for word in words):
+        return
+    if found := [word for word in words if word in SHELL_WORDS or SHELL_PART.search(word)]:
+        yield (
+            f"{name} has {found[0]}, which only a shell understands, and none runs it. Write [sh, -c, '…'], or a list "
+            "of words if it means something to the program."
+        )
 
 
 def _texts(value: t.Any) -> bool:

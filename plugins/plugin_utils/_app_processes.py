@@ -29,6 +29,7 @@ ADDED = ("container_options", "env")
 OF_APP = re.compile(rf"\bapp_({'|'.join(sorted(OF_THE_APP))})\b")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 FORMER = "-former"
+SUCH = "{worker: {command: [./manage.py, work]}}"
 
 
 def processes(settings: Settings) -> dict[str, Settings]:
@@ -88,9 +89,12 @@ def plan(state: Mapping[str, tuple[str, str]], wanted: Iterable[dict[str, t.Any]
 def process_problems(settings: Settings, problems_of: t.Callable[[Settings], Iterable[str]]) -> Iterator[str]:
     """A sentence for each problem. `problems_of` says what is wrong with variables of the app."""
     value = settings.get("app_processes") or {}
-    if not isinstance(value, dict) or not all(isinstance(process or {}, dict) for process in value.values()):
-        yield "app_processes must be a dictionary of processes, such as {worker: {command: [./manage.py, work]}}."
+    if not isinstance(value, dict):
+        yield f"app_processes must be a dictionary of processes, such as {SUCH}."
         return
+    for name in [name for name, process in value.items() if not isinstance(process or {}, dict)]:
+        yield f"app_processes: {name} is {value[name]!r}; it must be a dictionary, as in {SUCH}."
+    value = {name: process for name, process in value.items() if isinstance(process or {}, dict)}
     hosts = settings.get("app_hosts") or []
     for name, process in ((str(name), process or {}) for name, process in value.items()):
         where = f"app_processes: {name}"

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import re
 import typing as t
+from pathlib import Path
 
 from ansible_collections.alphacoder.scaleout.plugins.module_utils._image import HUB, has_digest, registry_of, tagged
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_health import health_problems
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_mounts import mount_problems
-from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_options import option_problems
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_options import option_problems, shell_problems
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._app_processes import process_problems
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings import not_between, unknown_names
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_names import options_of
@@ -26,7 +27,12 @@ OTHERS = (
     "app_run_output",
     "app_run_status",
 )
-IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:@-]*")
+# A registry, lower-case parts of a name, a tag and a digest, as the engine takes them
+IMAGE = re.compile(
+    r"((localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)(:\d+)?/|[A-Za-z0-9-]+:\d+/)?"
+    r"[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:\w[\w.-]{0,127})?(@[a-z0-9]+:[0-9a-f]+)?"
+)
+IMAGE_HINT = "an image reference, such as registry.example.com/shop:1.4: without https://, and the name in lower case"
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 # A registry that images can be named after: with a dot, a port, or localhost
 SERVER = re.compile(r"localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:\d+)?|[A-Za-z0-9-]+:\d+")
@@ -50,7 +56,9 @@ def app_problems(settings: dict[str, t.Any]) -> list[str]:
         if value is not None and not pattern.fullmatch(str(value)):
             problems.append(f"{name} is '{value}'; it must be {wanted}.")
 
-    check("app_image", IMAGE, "an image reference, such as registry.example.com/shop:1.4")
+    check("app_image", IMAGE, IMAGE_HINT)
+    if isinstance(settings.get("app_image"), int | float):
+        problems.append(f"app_image is the number {settings['app_image']}; it must be {IMAGE_HINT}.")
     check("app_name", NAME, "letters, digits, _, . and -, and begin with a letter or a digit")
     for name in ("app_port", "app_publish_port"):
         problems += not_between(settings, name, 1, 65535)
@@ -58,12 +66,17 @@ def app_problems(settings: dict[str, t.Any]) -> list[str]:
     for name, least in AT_LEAST.items():
         problems += not_between(settings, name, least)
     image = str(settings.get("app_image", ":1"))
-    if settings.get("app_image_archive") and tagged(image) != image:
+    archive = str(settings.get("app_image_archive") or "")
+    if archive and Path(archive).expanduser().is_dir():
+        problems.append(f"app_image_archive is '{archive}', which is a directory; it must be the path of a file.")
+    if archive and tagged(image) != image:
         problems.append(f"app_image is '{image}'; with app_image_archive, it must have a tag, such as {image}:1.4.")
     problems += _registry(settings.get("app_registry", {}), settings)
     for name in ("app_before_release", "app_after_release"):
         if not isinstance(command := settings.get(name) or [], str) and not _texts(command):
             problems.append(f"{name} is {command!r}; it must be a text or a list of texts; put numbers into quotes.")
+        else:
+            problems += shell_problems(name, command)
     problems += _container(settings)
     problems += process_problems(settings, _container)
     problems += health_problems(settings)
@@ -138,10 +151,12 @@ def _environment(env: t.Any) -> list[str]:
     for name, value in env.items():
         if not isinstance(value, str):
             # Not what it is: YAML has changed it already, 0123 to 83, and it may be a password
-            problems.append(
-                f'app_env: {name} must be text, and is {_kind(value)}. Write it in quotes, {name}: "…"; a template '
-                "ends with | string then."
+            how = (
+                f"Write the variables themselves into app_env, without {name}"
+                if name in ("clear", "secret")
+                else f'Write it in quotes, {name}: "…"; a template ends with | string then'
             )
+            problems.append(f"app_env: {name} must be text, and is {_kind(value)}. {how}.")
     return problems
 
 

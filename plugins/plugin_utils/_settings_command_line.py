@@ -53,7 +53,10 @@ def command_line_problems(given: Mapping[str, t.Any], playbooks: Collection[str]
     problems = deploy_problems({name: value for name, value in given.items() if name.startswith(OURS)})
     # What -e makes of the rest of a value with spaces
     lost = [str(given[name]) if name == "_raw_params" else f"{name}={given[name]}" for name in given if _is_rest(name)]
-    if lost:
+    files = [word for text in lost for word in text.split() if word.endswith((".yml", ".yaml", ".json"))]
+    if files:
+        problems.append(f"{files[0]} is a file's name: write -e @{files[0]}.")
+    elif lost:
         problems.append(
             f"{' '.join(lost)} is no part of a variable: -e ends a value at a space. Write -e "
             f'\'{{"{min(takes, default="name")}": "two words"}}\'.'

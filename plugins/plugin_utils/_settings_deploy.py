@@ -8,7 +8,7 @@ import re
 import typing as t
 
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings import not_between, unknown_names
-from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_app import IMAGE
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_app import IMAGE, IMAGE_HINT
 from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_names import (
     OF_ROLLOUT,
     PLAYBOOKS,
@@ -28,9 +28,7 @@ def deploy_problems(settings: dict[str, t.Any]) -> list[str]:
         problems.append(f"{name} is what the playbooks give role rollout; set {OF_ROLLOUT[name]} instead.")
     release = settings.get("release")
     if release is not None and not IMAGE.fullmatch(str(release)):
-        problems.append(
-            f"release is '{release}'; it must be an image reference, such as registry.example.com/shop:1.4."
-        )
+        problems.append(f"release is '{release}'; it must be {IMAGE_HINT}.")
     batches = settings.get("deploy_batch", 1)
     for batch in batches if isinstance(batches, list) else [batches]:
         if not BATCH.fullmatch(str(batch)):

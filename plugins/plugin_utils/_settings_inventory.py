@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import importlib.util
+import ipaddress
 import re
 import typing as t
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,10 @@ from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_name
     TIERS,
     options_of,
 )
-from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_service import service_problems
+from ansible_collections.alphacoder.scaleout.plugins.plugin_utils._settings_service import (
+    pools_problems,
+    service_problems,
+)
 
 LOCAL = "localhost"
 # Where each tier listens: other tiers could not reach one that listens for itself only
@@ -32,6 +36,8 @@ JOINED = {
 Variables = Mapping[str, t.Any]
 Groups = Mapping[str, Sequence[str]]
 MISSING = object()
+HOST = re.compile(r"[A-Za-z0-9_.-]+")
+NUMBERS = re.compile(r"[0-9.]+")
 
 
 def missing_collections(groups: Groups) -> list[str]:
@@ -77,7 +83,51 @@ def inventory_problems(raw: Mapping[str, Variables], values: Mapping[str, Variab
             )
     problems += _of_playbooks(hosts, raw, values)
     problems += _ports(members, values)
+    problems += _addresses(hosts, members, values)
+    problems += _droplets(values[LOCAL])
     return problems + misplaced(raw, members)
+
+
+def _addresses(hosts: Sequence[str], members: Groups, values: Mapping[str, Variables]) -> list[str]:
+    """Names and addresses that can't be, or that two hosts have."""
+    problems = [
+        f"{host}: a host's name must be letters, digits, ., _ and -, for it is the server's name in HAProxy."
+        for host in members["app"]
+        if not HOST.fullmatch(host)
+    ]
+    for name in ("private_address", "ansible_host"):
+        of = {host: str(values[host][name]) for host in hosts if values[host].get(name)}
+        for host, address in of.items():
+            if NUMBERS.fullmatch(address) and not _is_address(address):
+                problems.append(f"{host}: {name} is {address}, which is no address.")
+        for address in dict.fromkeys(of.values()):
+            # Hosts of several tiers may be one machine under several names
+            same = [host for host in members["app"] if of.get(host) == address]
+            # Hosts behind a router have one address, and each its own port
+            one_port = len({str(values[host].get("ansible_port", 22)) for host in same}) == 1
+            # What localhost has, too, is of the command line
+            if len(same) > 1 and one_port and str(values[LOCAL].get(name)) != address:
+                problems.append(f"{' and '.join(same)} have one {name}, {address}; each host must have its own.")
+    return problems
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _droplets(local: Variables) -> list[str]:
+    """What is wrong with the variables of the playbooks that make droplets."""
+    problems = []
+    count = local.get("app_count", 1)
+    if not re.fullmatch(r"[1-9][0-9]*", str(count)):
+        problems.append(f"app_count is '{count}'; it must be a number of app servers, at least 1.")
+    elif "scaleout_pools" in local:
+        problems += pools_problems(local["scaleout_pools"])
+    return problems
 
 
 def _empty(members: Groups, local: Variables) -> list[str]:
@@ -157,6 +207,7 @@ def misplaced(raw: Mapping[str, Variables], members: Groups) -> list[str]:
     """A sentence for each variable that some hosts have, and not those whose value is read."""
     hosts = list(dict.fromkeys(host for tier in TIERS for host in members[tier]))
     problems = []
+    joined = _joined(raw, members)
     readers = {name: (tier,) for role, tier in TIER_OF_ROLE.items() for name in options_of(role)} | PLAYBOOKS
     for name, places in readers.items():
         # What localhost has, all have: it is from group_vars/all.yml or the command line
@@ -164,11 +215,16 @@ def misplaced(raw: Mapping[str, Variables], members: Groups) -> list[str]:
         there = {place: [LOCAL] if place == LOCAL else members[place] for place in places}
         read = [host for place in there.values() for host in place]
         # A managed database has no hosts; what group_vars say of it is for others
-        if not own or not read:
+        if not own or not read or name in joined:
             continue
         used = [raw[host].get(name, MISSING) for host in read]
         astray = [
-            host for host in own if host not in read and raw[host][name] not in used and not _mentions(raw[host], name)
+            host
+            for host in own
+            if host not in read
+            and raw[host][name] not in used
+            # What is made of one that localhost reads is for localhost, too
+            and (places == (LOCAL,) or not _mentions(raw[host], name))
         ]
         # One that a group of all tiers has, such as a region's, and the tier's own overrules
         tiers = [tier for tier in TIERS if not set(members[tier]) & set(read) and set(members[tier]) & set(astray)]
@@ -185,7 +241,7 @@ def misplaced(raw: Mapping[str, Variables], members: Groups) -> list[str]:
         problems.append(
             f"{name} is set for {', '.join(astray or own)}, {where}: move it to inventory/group_vars/{file}."
         )
-    return problems + _joined(raw, members)
+    return problems + list(joined.values())
 
 
 def _texts(value: t.Any) -> t.Iterator[str]:
@@ -206,15 +262,15 @@ def _mentions(variables: Variables, name: str) -> bool:
     return any("{" in text and re.search(rf"\b{name}\b", text) for text in others)
 
 
-def _joined(raw: Mapping[str, Variables], members: Groups) -> list[str]:
-    """What the app's URLs are made of on the app servers, and is another one in the data tier."""
-    problems = []
+def _joined(raw: Mapping[str, Variables], members: Groups) -> dict[str, str]:
+    """What the app's URLs are made of on the app servers, and is another one in the data tier: a sentence for each."""
+    problems = {}
     for host in members["app"][:1]:
         for url, (tier, names) in JOINED.items():
             for name in names.split() if _mentions(raw[host], url) else ():
                 others = [one for one in members[tier] if raw[one].get(name, MISSING) != raw[host].get(name, MISSING)]
                 if others:
-                    problems.append(
+                    problems[name] = (
                         f"{name} is not the same for {', '.join(others)} and for {host}, where {url} is made of it: "
                         "move it to inventory/group_vars/all.yml."
                     )

@@ -5,12 +5,16 @@
 from __future__ import annotations
 
 import difflib
+import re
 import typing as t
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ansible_collections.alphacoder.scaleout.plugins.module_utils._pool import (
     ADOPT,
+    Desired,
+    PoolError,
+    check,
     is_unclaimed_member,
     service_problem,
     services_of,
@@ -51,12 +55,12 @@ def service_problems(
     # ansible-core 2.18 makes an empty text of none
     service, of_inventory = (settings.get(name) or None for name in ("scaleout_service", "scaleout_inventory_service"))
     tags = hosts or {}
-    pools = settings.get("scaleout_pools")
     droplets = [host for host in tags if services_of(tags[host]) or is_unclaimed_member(tags[host])]
     problems = []
     if service is None:
-        # ansible-core 2.18 leaves a template that fails as it is
-        if "scaleout_pools" in settings or droplets or secrets == "" or "{{" in (secrets or ""):
+        # A folder that is named after it has no name at its end
+        no_folder = secrets is not None and (secrets == "" or secrets.endswith("/") or "{{" in secrets)
+        if "scaleout_pools" in settings or droplets or no_folder:
             # A user's own variable may have that name where the service has its own
             hint = " There is a variable service; did you mean scaleout_service?" if settings.get("service") else ""
             problems.append(f"scaleout_service is not set, so nothing says which service this is. {WHERE}{hint}")
@@ -71,7 +75,7 @@ def service_problems(
     else:
         problems += _strangers(str(service), {host: tags[host] for host in droplets})
     if "scaleout_pools" in settings:
-        problems += _unknown_keys(pools) if _are_pools(pools) else [f"scaleout_pools {POOLS}."]
+        problems += pools_problems(settings["scaleout_pools"])
     return problems + _moved(str(service), Path(secrets or "/"))
 
 
@@ -94,24 +98,32 @@ def _strangers(service: str, tags: Mapping[str, Sequence[str]]) -> list[str]:
     return problems
 
 
-def _are_pools(pools: t.Any) -> bool:
-    return (
-        isinstance(pools, list | tuple)
-        and len(pools) > 0
-        and all(isinstance(pool, Mapping) and {"name", "count"} <= set(pool) for pool in pools)
-    )
-
-
-def _unknown_keys(pools: Sequence[Mapping[str, t.Any]]) -> list[str]:
-    """A sentence for each key of a pool that nothing reads."""
+def pools_problems(pools: t.Any) -> list[str]:
+    """A sentence for each thing that is wrong with scaleout_pools."""
+    if (
+        not isinstance(pools, list | tuple)
+        or not pools
+        or not all(isinstance(pool, Mapping) and {"name", "count"} <= set(pool) for pool in pools)
+    ):
+        return [f"scaleout_pools {POOLS}."]
     problems = []
     for pool in pools:
+        where = f"Pool {pool['name']} of scaleout_pools"
         for key in sorted(set(map(str, pool)) - set(POOL_KEYS)):
             near = difflib.get_close_matches(key, POOL_KEYS, n=1)
-            problems.append(
-                f"Pool {pool['name']} of scaleout_pools has {key}, which no pool takes; "
-                + (f"did you mean {near[0]}?" if near else f"it takes {', '.join(POOL_KEYS)}.")
-            )
+            hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(POOL_KEYS)}."
+            problems.append(f"{where} has {key}, which no pool takes; {hint}")
+        try:
+            check(Desired("shop", str(pool["name"]), 0))
+        except PoolError as error:
+            problems.append(f"scaleout_pools: {error}")
+        if not re.fullmatch(r"[0-9]+", str(pool["count"])):
+            problems.append(f"{where} has the count '{pool['count']}'; it must be a number of droplets.")
+        if not isinstance(pool.get("tags", []), list | tuple):
+            problems.append(f"{where} has the tags {pool['tags']!r}; they must be a list, such as [app].")
+    names = [str(pool["name"]) for pool in pools]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        problems.append(f"scaleout_pools has more than one pool called {', '.join(twice)}.")
     return problems
 
 

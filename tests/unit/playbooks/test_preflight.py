@@ -17,6 +17,7 @@ REPO = Path(__file__).resolve().parents[3]
 PLAYBOOK = str(Path(sys.executable).with_name("ansible-playbook"))
 # Nobody answers there: a play that connected would fail, and say so
 HOST = {"ansible_host": "127.0.0.1", "ansible_port": 9, "private_address": "10.0.0.1"}
+OTHER = HOST | {"ansible_host": "127.0.0.2", "private_address": "10.0.0.2"}
 SETTINGS = {
     "app_publish_address": "{{ private_address }}",
     "haproxy_servers": "{{ scaleout_app_servers }}",
@@ -60,7 +61,7 @@ def preflight(
 def everything() -> dict[str, Any]:
     return {
         "lb": {"lb-1": HOST},
-        "app": {"app-1": HOST, "app-2": HOST},
+        "app": {"app-1": HOST, "app-2": OTHER},
         "postgresql": {"data-1": HOST},
         "redis": {"data-1": HOST},
     }
@@ -259,7 +260,7 @@ def test_host_without_private_address_is_named(tmp_path: Path) -> None:
 
 def test_hosts_without_any_private_address_are_named_at_once(tmp_path: Path) -> None:
     host = {key: value for key, value in HOST.items() if key != "private_address"}
-    done = preflight(tmp_path, everything() | {"app": {"app-1": host, "app-2": HOST, "app-3": host}})
+    done = preflight(tmp_path, everything() | {"app": {"app-1": host, "app-2": OTHER, "app-3": host}})
 
     assert done.returncode != 0
     assert "app-1, app-3: no private_address. With droplets, " in done.stdout

@@ -116,7 +116,10 @@ def test_good_processes(processes: dict[str, Any]) -> None:
     ("processes", "says"),
     [
         (["worker"], "app_processes must be a dictionary of processes"),
-        ({"worker": "work"}, "app_processes must be a dictionary of processes"),
+        (
+            {"worker": "work", "clock": {"command": "a"}},
+            "app_processes: worker is 'work'; it must be a dictionary, as in",
+        ),
         ({"Worker": {"command": "work"}}, "app_processes: Worker must be lower-case letters"),
         ({"worker": {}}, "app_processes: worker has no command"),
         (

@@ -44,6 +44,11 @@ def test_variable_that_the_playbook_does_not_take_is_named(playbook: str, name: 
     assert "".join(problems).startswith(says)
 
 
+def test_file_without_its_sign_is_told() -> None:
+    (problem,) = command_line_problems({"_raw_params": "apps/shop.yml"}, ["deploy"])
+    assert problem == "apps/shop.yml is a file's name: write -e @apps/shop.yml."
+
+
 def test_playbooks_of_one_run_share_their_variables() -> None:
     assert command_line_problems({"release": "x", "state": "maint"}, ["deploy", "maintenance"]) == []
 

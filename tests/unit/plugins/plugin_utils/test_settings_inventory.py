@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,6 +56,10 @@ def variables(
         (
             {"lb": {"docker_users": ["me"]}},
             "docker_users is set for lb-1, lb-2, where nothing reads it: move it to inventory/group_vars/app.yml.",
+        ),
+        (
+            {"all": {"app_count": 2, "scaleout_pools": [{"count": "{{ app_count }}"}]}, "app": {"app_count": 4}},
+            "app_count is set for app-1, app-2, where nothing reads it: move it to inventory/group_vars/all.yml.",
         ),
         (
             {"app": {"scaleout_pools": []}},
@@ -135,6 +140,63 @@ def test_inventory_and_variables_are_told_at_once() -> None:
     ):
         assert any(says in problem for problem in problems), problems
     assert len(problems) == len(set(problems)) == 7
+
+
+@pytest.mark.parametrize(
+    ("app_1", "app_2", "says"),
+    [
+        (
+            {"private_address": "10.0.0.3"},
+            {"private_address": "10.0.0.3"},
+            "app-1 and app-2 have one private_address, 10",
+        ),
+        ({"ansible_host": "a.org"}, {"ansible_host": "a.org"}, "app-1 and app-2 have one ansible_host, a.org; each"),
+        ({"private_address": "10.0.0.321"}, {}, "app-1: private_address is 10.0.0.321, which is no address."),
+        ({"ansible_host": "a.org", "ansible_port": 1}, {"ansible_host": "a.org", "ansible_port": 2}, ""),
+        ({"private_address": "app-1.internal"}, {"private_address": "fd00::1"}, ""),
+    ],
+)
+def test_addresses_that_can_not_be_are_named(app_1: dict[str, Any], app_2: dict[str, Any], says: str) -> None:
+    of_all = {"lb": {"private_address": "10.0.0.9"}, "postgresql": {"private_address": "10.0.0.8"}}
+    raw = variables(MEMBERS, of_all | {"app-1": app_1, "app-2": app_2})
+    problems = [
+        problem
+        for problem in inventory_problems(raw, raw, MEMBERS | {"all": []})
+        if re.search("no private_address|is not set", problem) is None
+    ]
+    assert len(problems) == bool(says)
+    assert "".join(problems).startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"app_count": "two"}, "app_count is 'two'; it must be a number of app servers, at least 1."),
+        ({"app_count": 0}, "app_count is '0'"),
+        ({"scaleout_pools": {"app": {"count": 2}}}, "scaleout_pools must be a list of pools"),
+        ({"scaleout_pools": [{"name": "LB 1", "count": 1}]}, "scaleout_pools: name 'LB 1' must be"),
+        ({"scaleout_pools": [{"name": "a", "count": "x"}]}, "Pool a of scaleout_pools has the count 'x'"),
+        ({"scaleout_pools": [{"name": "a", "count": 1, "tags": "app"}]}, "has the tags 'app'; they must be a list"),
+        ({"scaleout_pools": [{"name": "a", "count": 1}] * 2}, "scaleout_pools has more than one pool called a."),
+        ({"scaleout_pools": [{"name": "a", "count": 0}], "app_count": 3}, ""),
+    ],
+)
+def test_number_and_pools_of_droplets_are_checked_in_every_run(settings: dict[str, Any], says: str) -> None:
+    raw = variables(MEMBERS, {"all": settings})
+    problems = [
+        problem
+        for problem in inventory_problems(raw, raw, MEMBERS | {"all": []})
+        if "ool" in problem or "app_count" in problem
+    ]
+    assert len(problems) == bool(says)
+    assert says in "".join(problems)
+
+
+def test_variable_that_a_url_is_made_of_is_told_once() -> None:
+    env = {"app_env": {"URL": "{{ scaleout_database_url }}"}, "postgresql_database": "shop"}
+    raw = variables(MEMBERS, {"all": {"scaleout_database_url": "postgresql://{{ postgresql_database }}"}, "app": env})
+    (problem,) = misplaced(raw, MEMBERS)
+    assert problem.startswith("postgresql_database is not the same for data-1 and for app-1")
 
 
 @pytest.mark.parametrize(

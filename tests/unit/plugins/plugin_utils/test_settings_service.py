@@ -101,6 +101,14 @@ def test_passwords_of_before_are_to_be_moved(tmp_path: Path) -> None:
     assert service_problems(SHOP, secrets=str(new)) == []
 
 
+@pytest.mark.parametrize("service", ["", None])
+@pytest.mark.parametrize("secrets", ["", "/me/.secrets/", "/me/.secrets/{{ scaleout_service }}"])
+def test_secrets_of_no_service_are_no_folder(service: str | None, secrets: str) -> None:
+    (problem,) = service_problems({"scaleout_service": service}, secrets=secrets)
+    assert problem.startswith("scaleout_service is not set")
+    assert service_problems({"scaleout_service": service}, secrets="/me/.secrets/shop") == []
+
+
 def test_keys_of_a_pool_are_those_that_the_playbook_reads() -> None:
     read = re.findall(r"__scaleout_pool\.([a-z0-9_]+)", (REPO / "playbooks" / "tasks" / "pool.yml").read_text())
     assert set(read) == set(POOL_KEYS)
