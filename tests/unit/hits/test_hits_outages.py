@@ -384,6 +384,15 @@ def test_redis_that_may_lose_hits_is_given_none(cache: Redis, setting: str, valu
     finally:
         for name in ("maxmemory", "maxmemory-policy", "appendonly"):
             cache.client.config_set(name, former[name])
+        # Until the file is written anew, Redis refuses to be stopped
+        wait_until(
+            "the append-only file is written",
+            lambda: (
+                not any(
+                    cache.client.info("persistence")[f"aof_rewrite_{what}"] for what in ("in_progress", "scheduled")
+                )
+            ),
+        )
     assert spool.length() == 0
     assert spool.push(None, "figures") is None
 
