@@ -343,8 +343,6 @@ class Client:
         except ValueError:
             parsed = {}
         said = (parsed.get("message") or parsed.get("error") or "") if isinstance(parsed, dict) else ""
-        # DigitalOcean's support asks for the request's id
-        said = "; ".join(part for part in (said, _request_id(answer)) if part)
         text = f"status {answer.status}" + (f" ({said})" if said else "")
         if answer.status == 429:
             text += f": rate limit reached, try again in {pause:.0f} s"
@@ -358,6 +356,9 @@ class Client:
             text += ": a redirect, which would send the token elsewhere; check api_url"
         elif answer.status >= 500:
             text += ": the server has a problem; try again later"
+        # DigitalOcean's support asks for it
+        if request := answer.headers.get("x-request-id"):
+            text += f" (request {request})"
         return self._error(method, path, text, answer.status)
 
     def _error(self, method: str, path: str, text: str, status: int | None = None) -> ApiError:
@@ -498,11 +499,6 @@ def scopes_of(method: str, path: str, query: t.Mapping[str, t.Any] | None) -> li
     parts = path.split("/")
     known = "/tags/resources" if parts[-1] == "resources" else "/account/keys" if "keys" in parts else f"/{parts[1]}"
     return [*_SCOPES.get((method, known), ()), *([TAG_SCOPE] if "tag_name" in (query or {}) else [])]
-
-
-def _request_id(answer: _Answer) -> str:
-    request = answer.headers.get("x-request-id")
-    return f"request {request}" if request else ""
 
 
 def _next_query(page: Item) -> dict[str, str] | None:

@@ -680,11 +680,11 @@ def lack(droplet: Droplet, deadline: float, new: bool, public: bool) -> str | No
     """
     if droplet["status"] != "active":
         return f"is {droplet['status']}, not active"
-    if new and public and not droplet["public_ipv4"]:
-        return "has no public address yet"
     address = droplet["public_ipv4"] or droplet["private_ipv4"]
     if not address:
         return "has no address"
+    if new and public and not droplet["public_ipv4"]:
+        return "has no public address yet"
     if not public:
         # There need be no way to it from this machine
         return None

@@ -34,6 +34,7 @@ SHIPPED = {
     "LICENSE",
     "MANIFEST.json",
     "README.md",
+    "ansible.cfg",
     "changelogs",
     "inventory",
     "meta",

@@ -557,9 +557,9 @@ class TestScopes:
         with pytest.raises(ApiError) as caught:
             client._request(method, path, query=query)
         text = str(caught.value)
-        assert "(You are not authorized to perform this operation; request 4d9d8375)" in text
+        assert "status 403 (You are not authorized to perform this operation)" in text
         assert "the token may not do this; give it the scope" in text
-        assert text.endswith(f" {scopes}")
+        assert text.endswith(f" {scopes} (request 4d9d8375)")
 
     def test_refusal_of_what_is_not_known_names_none(self, api: FakeApi, client: Client) -> None:
         api.replies = [error(403)]
