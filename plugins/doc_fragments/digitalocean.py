@@ -29,7 +29,8 @@ options:
   retries:
     description:
       - How often to repeat a request when the API asks to come back later, or the server or the connection fails. The
-        pauses grow from half a second to 8 seconds; the API itself may ask for up to 60 seconds.
+        pauses grow from half a second to 8 seconds; the API itself may ask for up to 60 seconds, or for as many as
+        O(wait_timeout) has.
       - A request that creates droplets is not repeated if it may have been carried out.
     type: int
     default: 4

@@ -418,7 +418,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         for field, (scope, options, kind) in SCOPES.items():
             if not droplets or any(raw.get(field) for raw in droplets):
                 continue
-            needed = f"The API shows no {field} of {len(droplets)} droplets, which {{}} needs: give the token {scope}."
+            needed = f"The API shows the {field} of no droplet, which {{}} needs: give the token the scope {scope}."
             # Nothing would be let through
             if narrowing := sorted(option for option in options if self.get_option(option)):
                 raise AnsibleParserError(needed.format(f"the option {narrowing[0]}"))
@@ -472,7 +472,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         try:
             value = self.templar.template(self.get_option(option))
         except AnsibleError as error:
-            # ansible-core 2.18 repeats the template, which may hold the token itself
+            # Which may hold the token itself, where the message repeats it
             text = str(error.message).replace(str(self.get_option(option)), "***")
             raise AnsibleParserError(f"The option {option} is a template that fails: {text}") from None
         return "" if value is None else str(value).strip()

@@ -134,8 +134,8 @@ options:
   wait:
     description:
       - Whether to wait until each droplet of the pool is listed by the API, is active, has an address and answers
-        over SSH at its public address (or its private one, if it has no other), and until those that are removed
-        are gone.
+        over SSH at its public address, and until those that are removed are gone. One that was there before and has no
+        public address is asked at its private one; what is different without O(public_networking) is said there.
       - This includes droplets that existed before. If one of them is off or archived, the task fails at once and
         changes nothing, because waiting would not help; without O(wait) there is a warning.
       - Without it, the task ends as soon as the API lists the new droplets.
@@ -766,6 +766,7 @@ class Waiting:
         for number, known in self.droplets.items():
             if number in listed:
                 self.droplets[number] = listed[number]
+                self._unknown.pop(number, None)
             elif number not in self._unlisted or time.monotonic() >= self._list_deadline:
                 now = self.account.droplet(number)
                 if not now and number in self._created:

@@ -52,13 +52,12 @@ def service_problems(
     is one that makes or removes droplets. `hosts`: the tags of the droplets that the run would work on. `secrets`: the
     folder with the service's secrets; empty if it needs the service's name and there is none.
     """
-    # ansible-core 2.18 makes an empty text of none
     service, of_inventory = (settings.get(name) or None for name in ("scaleout_service", "scaleout_inventory_service"))
     tags = hosts or {}
     droplets = [host for host in tags if services_of(tags[host]) or is_unclaimed_member(tags[host])]
     problems = []
     if service is None:
-        # A folder that is named after it has no name at its end
+        # Of a folder that is named after it, nothing is known, or it has no name at its end
         no_folder = secrets is not None and (secrets == "" or secrets.endswith("/") or "{{" in secrets)
         if "scaleout_pools" in settings or droplets or no_folder:
             # A user's own variable may have that name where the service has its own

@@ -222,6 +222,17 @@ def test_bad_name_of_the_service_is_named(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("service", ["", "Shop_1"])
+def test_no_passwords_are_made_for_a_service_without_a_good_name(tmp_path: Path, service: str) -> None:
+    password = "{{ lookup('ansible.builtin.password', scaleout_secrets_dir ~ '/redis_password') }}"
+    settings = {"scaleout_secrets_dir": SECRETS, "scaleout_service": service, "redis_password": password}
+    done = preflight(tmp_path, everything(), **settings)
+
+    assert done.returncode != 0
+    assert "scaleout_service is " in done.stdout
+    assert not (tmp_path / ".secrets").exists()
+
+
 def test_passwords_that_are_still_where_they_were_are_named(tmp_path: Path) -> None:
     (tmp_path / ".secrets").mkdir()
     (tmp_path / ".secrets" / "redis_password").write_text("x")

@@ -266,8 +266,9 @@ class TestScopes:
     ) -> None:
         api.droplets = [droplet(n, **{field: shown}) for n in (1, 2)]
         api.narrows = False
-        text = f"The API shows no {field} of 2 droplets, which the option {option} needs: give the token {scope}."
-        assert text in inventory.failure(**options)
+        said = inventory.failure(**options)
+        assert f"The API shows the {field} of no droplet, which the option {option} needs: " in said
+        assert said.endswith(f"give the token the scope {scope}.")
 
     @pytest.mark.parametrize(
         ("kind", "field", "scope"),
@@ -281,7 +282,7 @@ class TestScopes:
         assert inventory.hosts(group_by=[kind]) == ["app-1"]
         (warning,) = inventory.warnings
         assert warning.endswith(
-            f"The API shows no {field} of 1 droplets, which group_by {kind} needs: give the token {scope}."
+            f"The API shows the {field} of no droplet, which group_by {kind} needs: give the token the scope {scope}."
         )
 
     def test_droplets_without_tags_are_nothing_special(self, api: FakeApi, inventory: Inventory) -> None:
